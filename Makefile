@@ -1,0 +1,146 @@
+# fullrank: one file, no recursion.
+#
+#   make          ./fullrank and libfullrank.a     make demo     installs what is missing,
+#   make check    installs what is missing,                      trains, writes a report
+#                 builds, runs every test          make bench    ours beside PyTorch
+#   make deps     installs what is missing         make floors   who may include whom
+#   make install PREFIX=/usr/local DESTDIR=        make clean
+#
+# SAN=1 with any of them: address and undefined-behaviour sanitizers, in build/san.
+# V=1 shows whole commands.
+# CC, CPPFLAGS, CFLAGS and LDFLAGS are yours (`make CC=clang CFLAGS=-O0`).  What the bits of a
+# result depend on stands in MUST and ISA, where CFLAGS cannot reach it.
+
+VERSION := $(shell sed -n 's/.*EX_VERSION "\(.*\)"/\1/p' experiments/version.h)
+PREFIX  ?= /usr/local
+CFLAGS  ?= -O2 -g
+ARCH    := $(shell uname -m)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
+MUST := -std=c17 -fopenmp -ffp-contract=off -D_GNU_SOURCE -MMD -MP -I. $(WARN)
+LIBS := -lz -lyaml -ljansson -lmd -lm
+
+# A test takes seconds at most; the limit leaves room for a machine busy with other things.
+ifdef SAN
+B      := build/san
+BIN    := $(B)/fullrank
+GUARD  := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LIMIT  := 300
+else
+B      := build
+BIN    := fullrank
+LIMIT  := 60
+endif
+
+# Kernel tables belong to a processor: the others do not even compile here.
+TABLES_x86_64  := avx2 avx512
+TABLES_aarch64 := neon
+FOREIGN := $(filter-out $(TABLES_$(ARCH)),avx2 avx512 neon)
+
+CHART    := /usr/share/javascript/chart.js/chart.min.js
+LIB_DIR  := nn nn/* optim ssl data metrics
+LIB_SRC  := $(filter-out $(FOREIGN:%=nn/kern/%.c),$(wildcard $(LIB_DIR:%=%/*.c)))
+LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
+BIN_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard experiments/*.c))
+TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/*.c))
+BENCH    := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
+ASSETS   := $(wildcard experiments/report/page.*) $(CHART)
+ALL_OBJ  := $(LIB_OBJ) $(BIN_OBJ) $(TEST_OBJ) $(BENCH:=.o)
+
+# One kernel table per instruction set, one set of flags per table, chosen at run time.
+# A tight loop whose closing jump touches a 32-byte boundary loses a third of its speed on
+# processors of the Skylake family, so the assembler is asked to keep jumps off it, in the
+# words that the compiler at hand understands.
+takes   = $(shell $(CC) $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+jumps   = $(or $(call takes,-Wa$(comma)-mbranches-within-32B-boundaries),\
+               $(call takes,-mbranches-within-32B-boundaries))
+comma  := ,
+$(B)/nn/kern/ref.o:    ISA = -O3
+$(B)/nn/kern/avx2.o:   ISA = -O3 -mavx2 -mfma $(jumps)
+$(B)/nn/kern/avx512.o: ISA = -O3 -mavx512f $(jumps)
+$(B)/nn/kern/neon.o:   ISA = -O3
+
+Q := $(if $(V),,@)
+
+# All cores, unless make was told a number.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+
+.PHONY: all demo check bench floors install deps need clean
+.DELETE_ON_ERROR:
+
+all: $(BIN) $(B)/libfullrank.a
+
+demo: all
+	@FULLRANK_BIN=./$(BIN) experiments/demo.sh
+
+# Check forks for every test; a test takes the program itself from FULLRANK_BIN.
+# One suite alone: make check CK_RUN_SUITE=kern
+check: all floors $(B)/check
+	@FULLRANK_BIN=$(CURDIR)/$(BIN) CK_DEFAULT_TIMEOUT=$(LIMIT) $(B)/check
+
+bench: all $(BENCH)
+	bench/run.sh $(BENCH)
+
+floors: $(LIB_OBJ) $(BIN_OBJ)
+	@CC='$(CC)' tools/floors_test.sh
+	@tools/floors.sh . $(B)
+
+# Before anything is compiled: `check`, `demo` and `deps` install what is missing, every
+# other goal says what is missing.
+deps: need
+need:
+	@CC='$(CC)' tools/deps.sh $(firstword $(filter check demo deps,$(MAKECMDGOALS)) tell)
+
+$(BIN): $(BIN_OBJ) $(B)/assets.o $(B)/libfullrank.a
+	@echo "  link    $@"
+	$(Q)$(CC) $(CFLAGS) $(GUARD) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/check: $(TEST_OBJ) $(B)/libfullrank.a
+	@echo "  link    $@"
+	$(Q)$(CC) $(CFLAGS) $(GUARD) -fopenmp $(LDFLAGS) $^ -lcheck -lsubunit -lrt -pthread $(LIBS) -o $@
+
+$(BENCH): %: %.o $(B)/libfullrank.a
+	@echo "  link    $@"
+	$(Q)$(CC) $(CFLAGS) $(GUARD) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/libfullrank.a: $(LIB_OBJ)
+	@echo "  archive $@"
+	@rm -f $@
+	$(Q)$(AR) qcs $@ $^
+
+# The report's parts go into the program as bytes: page.css is _binary_page_css_start to _end.
+$(B)/assets.o: $(ASSETS)
+	@mkdir -p $(B)/assets && cp $^ $(B)/assets
+	$(Q)cd $(B)/assets && $(LD) -r -b binary -z noexecstack -o ../assets.o $(notdir $^)
+
+$(CHART): | need ;
+
+$(B)/%.o: %.c $(B)/flags | need
+	@echo "  cc      $<"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(MUST) $(GUARD) $(ISA) -c $< -o $@
+
+# Rewritten only when compiler or flags change, and then everything is built anew.
+$(B)/flags: force
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(MUST) $(GUARD) $(VERSION)' | cmp -s - $@ || \
+	 echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(MUST) $(GUARD) $(VERSION)' > $@
+.PHONY: force
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install $(BIN) $(DESTDIR)$(PREFIX)/bin/fullrank
+	install -m 644 $(B)/libfullrank.a $(DESTDIR)$(PREFIX)/lib
+	for h in $(wildcard $(LIB_DIR:%=%/*.h)); do \
+	    install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/fullrank/$$h || exit 1; done
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' tools/fullrank.pc.in \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/fullrank.pc
+	install -m 644 docs/fullrank.1 $(DESTDIR)$(PREFIX)/share/man/man1
+
+clean:
+	rm -rf build fullrank
+
+-include $(ALL_OBJ:.o=.d)

@@ -1,0 +1,111 @@
+#ifndef DATA_DATA_H
+#define DATA_DATA_H
+
+#include <stdint.h>
+#include "nn/arena.h"
+#include "nn/base.h"
+#include "nn/rng.h"
+#include "nn/setting.h"
+
+/* A data set in memory: bytes, channels last, labels beside them. */
+typedef struct data_images {
+    int n, h, w, c, classes;
+    const uint8_t *pixel;               /* (n, h, w, c) */
+    const uint8_t *label;               /* (n) */
+    const float *factor; int factors;   /* (n, factors) true factors, or NULL (shapes) */
+    float mean[3], std[3];              /* per channel on the 0..1 scale */
+} data_images;
+
+typedef struct data_settings {          /* section `data` of the config */
+    const char *name;                   /* chosen from datasets.def */
+    const char *dir;                    /* where its files are; "" = the usual places */
+    int limit, test_limit;              /* first so many images, 0 = all */
+    int size;                           /* shapes: images to generate (train) */
+    int normalise;                      /* 0: pixels stay in 0..1 */
+} data_settings;
+
+extern const nn_setting data_setting_table[];
+
+typedef struct data_source {
+    const char *name, *about, *package; /* Debian package that brings it, or NULL */
+    const char *const *labels;          /* class names, NULL-terminated */
+    const char *const *factors;         /* names of the true factors, or NULL */
+    const char *recipe;                 /* augmentation that suits it: "grey28" */
+    /* Fills train and test; files, sizes and corruption are NN_EDATA with one clear text.
+     * Called through data_load. */
+    nn_status (*load)(const data_settings *s, uint64_t seed, nn_arena *a,
+                      data_images *train, data_images *test, nn_err *err);
+    /* 1 when its files can be found, for `fullrank doctor`; the folder goes to where. */
+    int (*present)(const data_settings *s, char *where, size_t size);
+} data_source;
+
+int                data_source_count(void);
+const data_source *data_source_at(int i);
+const data_source *data_source_find(const char *name);  /* NULL if there is none */
+
+/* Finds s->name, loads it and applies s->normalise.  An unknown name is NN_ECONFIG and
+ * names the nearest one. */
+nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
+                    data_images *train, data_images *test, nn_err *err);
+
+/* 64 bits over sizes, pixels and labels: sets with the same value are the same set. */
+uint64_t data_fingerprint(const data_images *d);
+
+/* Augmentation: the settings of spec 1.5; the recipes grey28, simsiam_cifar ... are
+ * rows of defaults (augment.recipe), each key can be overridden. */
+typedef struct data_augment {           /* section `augment` of the config */
+    int recipe;                         /* auto | none | grey28 | simsiam_cifar | ... */
+    int crop;                           /* 0: no random crop (the ablation is one flag) */
+    double scale_min, scale_max, ratio_min, ratio_max;
+    int interpolation;                  /* bilinear | bicubic */
+    double flip;
+    double jitter, brightness, contrast, saturation, hue;
+    double grey;
+    double blur, blur2, sigma_min, sigma_max;           /* probability in view 1 and 2 */
+    double solarize, solarize2;
+    int order;                          /* flip_early | flip_last */
+} data_augment;
+
+extern const nn_setting data_augment_table[];
+
+/* Replaces, in *a, every setting the user did not give by the recipe's value; `given[i]`
+ * is 1 for rows of data_augment_table that the user set (NULL: none).  recipe = auto
+ * takes `suits`; afterwards a->recipe names the recipe taken.  A minimum above its
+ * maximum is NN_ECONFIG. */
+nn_status data_augment_resolve(data_augment *a, const unsigned char *given,
+                               const char *suits, nn_err *err);
+
+/* One view (0 or 1) of image i: (h, w, c) floats, normalised.  A function of its
+ * arguments alone.  `work` has data_augment_space bytes, aligned like arena memory. */
+size_t data_augment_space(const data_images *d);
+void   data_augment_view(const data_augment *a, const data_images *d, int i, int view,
+                         uint64_t seed, uint32_t epoch, float *out, void *work);
+
+/* Images, normalised and not augmented: (n, h, w, c).  index = NULL: first .. first+n-1;
+ * otherwise index[first] .. index[first+n-1]. */
+void data_plain(const data_images *d, const uint32_t *index, int first, int n,
+                float *out);
+
+/* Batches of two augmented views.  The next batch is made while the trainer computes
+ * (nn_par_ahead): the values do not depend on who makes them, or when. */
+typedef struct data_loader data_loader;
+
+typedef struct data_batch {
+    int n, epoch, step;
+    const float *view[2];               /* (n, h, w, c) each; valid until the next call */
+    const uint32_t *index;              /* (n) into the data set */
+} data_batch;
+
+/* NN_ECONFIG when the set does not fill one batch; ask before data_loader_new, to which
+ * it is a bug of the caller. */
+nn_status    data_loader_check(const data_images *d, int batch, nn_err *err);
+data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augment *g,
+                             uint64_t seed, int batch);
+int data_loader_steps(const data_loader *l); /* per epoch; the rest is dropped */
+/* Batch `step` of `epoch`; starts on the one after it.  Asking for another than that
+ * (resume) is allowed and costs one batch of work. */
+data_batch data_loader_get(data_loader *l, int epoch, int step);
+/* Drops what is being made ahead: call before the arena goes. */
+void data_loader_stop(data_loader *l);
+
+#endif

@@ -1,0 +1,34 @@
+#include "data/idx.h"
+
+/* Fashion-MNIST: 60,000 training and 10,000 test photographs of clothes, grey, 28 x 28 -
+ * "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
+ * Xiao, Rasul, Vollgraf, 2017.  Debian brings it as dataset-fashion-mnist. */
+extern const data_source data_fashion_mnist;
+
+static const data_idx set = {
+    .source = &data_fashion_mnist, .folder = "/usr/share/datasets/fashion-mnist",
+    .h = 28, .w = 28, .classes = 10, .mean = 0.2860f, .std = 0.3530f
+};
+
+static const char *const labels[] = {
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot", NULL
+};
+
+static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
+                      data_images *train, data_images *test, nn_err *err)
+{
+    (void)seed;
+    return data_idx_load(&set, s, a, train, test, err);
+}
+
+static int present(const data_settings *s, char *where, size_t size)
+{
+    return data_idx_present(&set, s, where, size);
+}
+
+const data_source data_fashion_mnist = {
+    .name = "fashion-mnist", .about = "photographs of clothes, grey 28 x 28, 10 classes",
+    .package = "dataset-fashion-mnist", .labels = labels, .recipe = "grey28",
+    .load = load, .present = present
+};

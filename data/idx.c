@@ -1,0 +1,362 @@
+#include "data/idx.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+/* The file names, by what they hold. */
+enum { TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS, FILES };
+static const char *const file_name[FILES] = {
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+};
+
+enum {
+    PATH = 4096,
+    PLACES = 5, /* two for each of two names, one of the system */
+    MAGIC_IMAGES = 0x0803,
+    MAGIC_LABELS = 0x0801,
+    MOST_BYTES = 1 << 30, /* of one file, unpacked: 20 times what the sets have */
+    DEFLATE_RATIO = 1032  /* no deflate stream packs more bytes into one */
+};
+
+typedef struct places { int n; char dir[PLACES][PATH]; } places;
+
+/* ---- finding the files ---- */
+
+static int is_there(const char *dir, int file, char *path)
+{
+    static const char *const ending[] = { ".gz", "" };
+
+    for (size_t i = 0; i < NN_COUNT(ending); i++) {
+        int need = snprintf(path, PATH, "%s/%s%s", dir, file_name[file], ending[i]);
+        if (need < PATH && access(path, F_OK) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static int files_in(const char *dir)
+{
+    char path[PATH];
+    int found = 0;
+
+    for (int i = 0; i < FILES; i++)
+        found += is_there(dir, i, path);
+    return found;
+}
+
+/* MNIST and Fashion-MNIST use the same file names, so that a folder called "mnist" must
+ * not be taken for Fashion-MNIST. */
+static int belongs_to_another(const char *dir, const char *name)
+{
+    char copy[PATH];
+    snprintf(copy, sizeof copy, "%s", dir);
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+        copy[n - 1] = 0;
+
+    const char *slash = strrchr(copy, '/');
+    const data_source *other = data_source_find(slash ? slash + 1 : copy);
+    return other && strcmp(other->name, name) != 0;
+}
+
+static void add_named(places *p, const char *dir, const char *name)
+{
+    if (!dir || !*dir)
+        return;
+    if (snprintf(p->dir[p->n], PATH, "%s/%s", dir, name) < PATH)
+        p->n++;
+    if (!belongs_to_another(dir, name) && snprintf(p->dir[p->n], PATH, "%s", dir) < PATH)
+        p->n++;
+}
+
+static void list_places(const data_idx *set, const data_settings *s, places *p)
+{
+    p->n = 0;
+    add_named(p, getenv("FULLRANK_DATA"), set->source->name);
+    add_named(p, s->dir, set->source->name);
+    if (set->folder)
+        snprintf(p->dir[p->n++], PATH, "%s", set->folder);
+}
+
+/* The first complete folder, or else the one with the most files, or else NULL. */
+static const char *best_place(const places *p)
+{
+    const char *best = NULL;
+    int most = 0;
+
+    for (int i = 0; i < p->n; i++) {
+        int found = files_in(p->dir[i]);
+        if (found > most) {
+            most = found;
+            best = p->dir[i];
+        }
+    }
+    return best;
+}
+
+int data_idx_present(const data_idx *set, const data_settings *s, char *where,
+                     size_t size)
+{
+    places p;
+    list_places(set, s, &p);
+
+    const char *dir = best_place(&p);
+    if (!dir || files_in(dir) < FILES)
+        return 0;
+    snprintf(where, size, "%s", dir);
+    return 1;
+}
+
+/* What to do about a set that is not there. */
+static const char *how_to_get(const data_source *source, char *out, size_t size)
+{
+    if (source->package)
+        snprintf(out, size, "run `apt-get install %s`, or put its four idx files into a "
+                 "folder and name it in data.dir or $FULLRANK_DATA", source->package);
+    else
+        snprintf(out, size,
+                 "put its four idx files into a folder and name it in data.dir "
+                 "or $FULLRANK_DATA");
+    return out;
+}
+
+static nn_status not_found(const data_idx *set, const places *p, nn_err *err)
+{
+    const data_source *source = set->source;
+    char looked[512] = "", how[256];
+    size_t at = 0;
+
+    for (int i = 0; i < p->n && at < sizeof looked; i++)
+        at += (size_t)snprintf(looked + at, sizeof looked - at, "%s%s",
+                               i ? ", " : "; looked in ", p->dir[i]);
+    return nn_fail(err, NN_EDATA, "data set %s: no files found%s; %s", source->name,
+                   looked, how_to_get(source, how, sizeof how));
+}
+
+/* ---- reading one file ---- */
+
+typedef struct reader {
+    const data_idx *set;
+    int which;                          /* TRAIN_IMAGES ... */
+    nn_arena *arena;
+    nn_err *err;
+    char path[PATH];
+    gzFile file;
+    int zipped;
+    uint64_t on_disk;                   /* bytes of the file as it lies there */
+    int n;                              /* what was read: n items of `each` bytes */
+    size_t each;
+    uint8_t *bytes;
+} reader;
+
+static int of_images(const reader *r)
+{
+    return r->which == TRAIN_IMAGES || r->which == TEST_IMAGES;
+}
+
+/* Every complaint about a file's contents ends with the same advice. */
+__attribute__((format(printf, 2, 3)))
+static nn_status damaged(reader *r, const char *format, ...)
+{
+    char what[512], package[128] = "";
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(what, sizeof what, format, list);
+    va_end(list);
+    if (r->set->source->package)
+        snprintf(package, sizeof package, " or run `apt-get install --reinstall %s`",
+                 r->set->source->package);
+    return nn_fail(r->err, NN_EDATA, "%.300s: %s; replace the file%s", r->path, what,
+                   package);
+}
+
+static nn_status open_file(reader *r)
+{
+    struct stat about;
+    int zipped_name = strlen(r->path) > 3
+                      && strcmp(r->path + strlen(r->path) - 3, ".gz") == 0;
+
+    if (stat(r->path, &about) != 0)
+        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
+                       strerror(errno));
+    if (!S_ISREG(about.st_mode))
+        return nn_fail(r->err, NN_EDATA, "%.300s: not a regular file; put the data set's "
+                       "file in its place", r->path);
+    r->on_disk = (uint64_t)about.st_size;
+    errno = 0;
+    r->file = gzopen(r->path, "rb");
+    if (!r->file)
+        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
+                       errno ? strerror(errno) : "out of memory");
+    gzbuffer(r->file, 1 << 17);
+    r->zipped = !gzdirect(r->file);
+    if (zipped_name && !r->zipped)
+        return damaged(r, "not a gzip file");
+    return NN_OK;
+}
+
+/* zlib puts the path before its text; the message has it already. */
+static const char *reason(const reader *r, const char *text)
+{
+    size_t n = strlen(r->path);
+    return strncmp(text, r->path, n) == 0 && text[n] == ':' ? text + n + 2 : text;
+}
+
+/* Reads exactly n bytes. */
+static nn_status take(reader *r, uint8_t *to, size_t n, const char *what)
+{
+    size_t at = 0;
+
+    while (at < n) {
+        size_t rest = n - at;
+        int got = gzread(r->file, to + at, (unsigned)(rest < 1 << 24 ? rest : 1 << 24));
+        int code;
+        const char *text = gzerror(r->file, &code);
+        if (code == Z_ERRNO)
+            return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
+                           strerror(errno));
+        if (got < 0 && code != Z_BUF_ERROR)
+            return damaged(r, "corrupt gzip data (%s)", reason(r, text));
+        if (got <= 0)
+            return damaged(r, "ends too early: %zu of %zu bytes of %s", at, n, what);
+        at += (size_t)got;
+    }
+    return NN_OK;
+}
+
+/* After the last byte: zlib compares the checksum when it meets the end of the stream. */
+static nn_status check_end(reader *r)
+{
+    uint8_t extra;
+    int code, got = gzread(r->file, &extra, 1);
+    const char *text = gzerror(r->file, &code);
+
+    if (got > 0)
+        return damaged(r, "holds more bytes than its header says");
+    if (code == Z_BUF_ERROR)
+        return damaged(r, "ends too early: the checksum is missing");
+    if (got < 0)
+        return damaged(r, "corrupt gzip data (%s)", reason(r, text));
+    return NN_OK;
+}
+
+static uint32_t big_endian(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Magic number and sizes: sets r->n and r->each. */
+static nn_status read_header(reader *r)
+{
+    const data_idx *set = r->set;
+    const char *items = of_images(r) ? "images" : "labels";
+    uint32_t wanted = of_images(r) ? MAGIC_IMAGES : MAGIC_LABELS;
+    size_t size = of_images(r) ? 16 : 8;
+    uint8_t head[16];
+
+    NN_TRY(take(r, head, size, "header"));
+    if (big_endian(head) != wanted)
+        return damaged(r, "not an idx file of %s: magic number 0x%08x, wanted 0x%08x",
+                       items, big_endian(head), wanted);
+    r->each = 1;
+    if (of_images(r)) {
+        uint32_t h = big_endian(head + 8), w = big_endian(head + 12);
+        if (h != (uint32_t)set->h || w != (uint32_t)set->w)
+            return damaged(r, "holds images of %u x %u, wanted %d x %d", h, w, set->h,
+                           set->w);
+        r->each = (size_t)h * w;
+    }
+
+    uint64_t count = big_endian(head + 4), bytes = count * r->each;
+    uint64_t possible = r->zipped ? r->on_disk * DEFLATE_RATIO : r->on_disk - size;
+    if (count == 0)
+        return damaged(r, "the header says 0 %s", items);
+    if (bytes > possible || bytes > MOST_BYTES)
+        return damaged(r,
+                       "the header says %llu %s, more than a file of %llu bytes can hold",
+                       (unsigned long long)count, items, (unsigned long long)r->on_disk);
+    r->n = (int)count;
+    return NN_OK;
+}
+
+static nn_status read_open(reader *r)
+{
+    NN_TRY(open_file(r));
+    NN_TRY(read_header(r));
+
+    size_t bytes = (size_t)r->n * r->each;
+    r->bytes = NN_NEW(r->arena, uint8_t, bytes);
+    NN_TRY(take(r, r->bytes, bytes, of_images(r) ? "images" : "labels"));
+    return check_end(r);
+}
+
+static nn_status read_file(reader *r, const char *dir)
+{
+    const data_source *source = r->set->source;
+    char how[256];
+
+    if (!is_there(dir, r->which, r->path))
+        return nn_fail(r->err, NN_EDATA,
+                       "%.300s/%s.gz: missing beside the other files of %s; %s", dir,
+                       file_name[r->which], source->name,
+                       how_to_get(source, how, sizeof how));
+    nn_status status = read_open(r);
+    if (r->file)
+        gzclose(r->file);
+    return status;
+}
+
+/* ---- a whole set ---- */
+
+static nn_status read_part(reader *image, const char *dir, int limit, data_images *d)
+{
+    const data_idx *set = image->set;
+    reader label = *image;
+    label.which = image->which + 1;
+
+    NN_TRY(read_file(image, dir));
+    NN_TRY(read_file(&label, dir));
+    if (image->n != label.n)
+        return nn_fail(image->err, NN_EDATA,
+                       "%.300s holds %d images, but %.300s %d labels: "
+                       "they do not belong together; replace both",
+                       image->path, image->n, label.path, label.n);
+    for (int i = 0; i < label.n; i++)
+        if (label.bytes[i] >= set->classes)
+            return damaged(&label, "label %d of image %d is outside 0..%d",
+                           label.bytes[i], i, set->classes - 1);
+    *d = (data_images){
+        .n = limit && limit < image->n ? limit : image->n,
+        .h = set->h, .w = set->w, .c = 1, .classes = set->classes,
+        .pixel = image->bytes, .label = label.bytes,
+        .mean = { set->mean }, .std = { set->std }
+    };
+    return NN_OK;
+}
+
+nn_status data_idx_load(const data_idx *set, const data_settings *s, nn_arena *a,
+                        data_images *train, data_images *test, nn_err *err)
+{
+    reader first = { .set = set, .which = TRAIN_IMAGES, .arena = a, .err = err };
+    reader second = { .set = set, .which = TEST_IMAGES, .arena = a, .err = err };
+    size_t mark = nn_arena_mark(a);
+    places p;
+    list_places(set, s, &p);
+
+    const char *dir = best_place(&p);
+    if (!dir)
+        return not_found(set, &p, err);
+    nn_status status = read_part(&first, dir, s->limit, train);
+    if (status == NN_OK)
+        status = read_part(&second, dir, s->test_limit, test);
+    if (status != NN_OK)
+        nn_arena_rewind(a, mark);
+    return status;
+}

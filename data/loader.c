@@ -1,0 +1,165 @@
+#include <stdatomic.h>
+
+#include "data/data.h"
+#include "nn/par.h"
+
+/* Two slots: one holds the batch that was handed out, the other the next one, which is
+ * made in small jobs while the trainer's threads would wait for each other.  A job writes
+ * two views of JOB samples, and each of them is a function of (seed, epoch, image, view):
+ * nothing in a batch tells who made it, or in which order batches were asked for. */
+enum { VIEWS = 2, JOB = 2 };
+
+typedef struct slot {
+    int epoch, step;                    /* epoch -1: nothing in it */
+    uint32_t *index;                    /* (batch) */
+    float *view[VIEWS];                 /* (batch, h, w, c) */
+} slot;
+
+struct data_loader {
+    const data_images *d;
+    data_augment augment;
+    uint64_t seed;
+    int batch, steps;
+    int order_epoch;                    /* whose order this is, -1: none */
+    uint32_t *order;                    /* (n) */
+    slot slot[2];
+    slot *making;                       /* posted with nn_par_ahead, or NULL */
+    slot *filling;                      /* what the jobs write */
+    atomic_int drop;                    /* 1: jobs return at once */
+    int workers;
+    char **work;                        /* one space per worker */
+};
+
+nn_status data_loader_check(const data_images *d, int batch, nn_err *err)
+{
+    if (batch >= 1 && batch <= d->n)
+        return NN_OK;
+    return nn_fail(err, NN_ECONFIG,
+                   "batch: %d does not fit the data set of %d images; choose "
+                   "1 to %d, or raise data.limit",
+                   batch, d->n, d->n);
+}
+
+static float *views_new(nn_arena *a, const data_images *d, int batch)
+{
+    return NN_NEW(a, float, (size_t)batch * d->h * d->w * d->c);
+}
+
+data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augment *g,
+                             uint64_t seed, int batch)
+{
+    data_loader *l = NN_NEW0(a, data_loader, 1);
+    size_t space = data_augment_space(d);
+
+    NN_NEED(batch >= 1 && batch <= d->n, "loader: a batch of %d from %d images", batch,
+            d->n);
+    l->d = d;
+    l->augment = *g;
+    l->seed = seed;
+    l->batch = batch;
+    l->steps = d->n / batch;
+    l->order_epoch = -1;
+    l->order = NN_NEW(a, uint32_t, d->n);
+    for (int k = 0; k < 2; k++) {
+        slot *s = &l->slot[k];
+        s->epoch = -1;
+        s->index = NN_NEW(a, uint32_t, batch);
+        for (int v = 0; v < VIEWS; v++)
+            s->view[v] = views_new(a, d, batch);
+    }
+    atomic_init(&l->drop, 0);
+    l->workers = nn_par_threads();
+    l->work = NN_NEW(a, char *, l->workers);
+    for (int k = 0; k < l->workers; k++)
+        l->work[k] = NN_NEW(a, char, space);
+    return l;
+}
+
+int data_loader_steps(const data_loader *l)
+{
+    return l->steps;
+}
+
+static void make_views(void *ctx, size_t job, int worker)
+{
+    data_loader *l = ctx;
+    const slot *s = l->filling;
+    size_t count = (size_t)l->d->h * l->d->w * l->d->c;
+    int first = (int)job * JOB, end = first + JOB < l->batch ? first + JOB : l->batch;
+
+    if (atomic_load_explicit(&l->drop, memory_order_relaxed))
+        return;
+    NN_NEED(worker < l->workers, "loader: worker %d, but made for %d", worker,
+            l->workers);
+    for (int i = first; i < end; i++)
+        for (int v = 0; v < VIEWS; v++)
+            data_augment_view(&l->augment, l->d, (int)s->index[i], v, l->seed,
+                              (uint32_t)s->epoch, s->view[v] + (size_t)i * count,
+                              l->work[worker]);
+}
+
+static size_t jobs_of(const data_loader *l)
+{
+    return ((size_t)l->batch + JOB - 1) / JOB;
+}
+
+/* Decides what batch `step` of `epoch` holds; its views are made afterwards. */
+static void prepare(data_loader *l, slot *s, int epoch, int step)
+{
+    if (l->order_epoch != epoch) {
+        nn_rng r = nn_rng_at(l->seed, NN_RNG_SHUFFLE, (uint32_t)epoch, 0);
+        nn_rng_permute(&r, l->order, (uint32_t)l->d->n);
+        l->order_epoch = epoch;
+    }
+    s->epoch = epoch;
+    s->step = step;
+    for (int i = 0; i < l->batch; i++)
+        s->index[i] = l->order[(size_t)step * l->batch + i];
+    l->filling = s;
+}
+
+static int holds(const slot *s, int epoch, int step)
+{
+    return s->epoch == epoch && s->step == step;
+}
+
+/* The wanted batch is completed with the whole team, any other is dropped. */
+static void settle(data_loader *l, int epoch, int step)
+{
+    if (!l->making)
+        return;
+    int wanted = holds(l->making, epoch, step);
+    atomic_store(&l->drop, !wanted);
+    nn_par_finish();
+    atomic_store(&l->drop, 0);
+    if (!wanted)
+        l->making->epoch = -1;
+    l->making = NULL;
+}
+
+data_batch data_loader_get(data_loader *l, int epoch, int step)
+{
+    NN_NEED(epoch >= 0 && step >= 0 && step < l->steps,
+            "loader: step %d of epoch %d, which has %d", step, epoch, l->steps);
+    settle(l, epoch, step);
+
+    slot *now = holds(&l->slot[1], epoch, step) ? &l->slot[1] : &l->slot[0];
+    if (!holds(now, epoch, step)) {
+        prepare(l, now, epoch, step);
+        nn_par_run(jobs_of(l), make_views, l);
+    }
+
+    slot *next = now == l->slot ? &l->slot[1] : l->slot;
+    int last = step + 1 == l->steps;
+    prepare(l, next, epoch + last, last ? 0 : step + 1);
+    l->making = next;
+    nn_par_ahead(jobs_of(l), make_views, l);
+
+    return (data_batch){ .n = l->batch, .epoch = epoch, .step = step,
+                         .view = { now->view[0], now->view[1] }, .index = now->index };
+}
+
+void data_loader_stop(data_loader *l)
+{
+    settle(l, -1, -1);
+}

@@ -1,0 +1,367 @@
+#include "data/augment.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "nn/elem.h"
+
+/* The operations on pixels.  A loop marked `omp simd` writes each element once: how many
+ * are done at a time cannot be seen in the result. */
+
+enum {
+    TAPS = 4,                                   /* bicubic; bilinear has two */
+    MOST_RADIUS = 3 * DATA_MOST_SIGMA,
+    LANES = 8                                   /* partial sums: part of the format */
+};
+
+/* The weights of one output coordinate over `count` input coordinates from `first` on. */
+typedef struct taps { int first, count; float weight[TAPS]; } taps;
+
+/* work = a table of taps, then floats: one image, then one row with its borders */
+static taps *taps_of(void *work)
+{
+    return work;
+}
+
+static float *floats_of(void *work, int w)
+{
+    return (float *)(void *)(taps_of(work) + w);
+}
+
+size_t data_pixel_space(int h, int w, int c)
+{
+    size_t floats = (size_t)h * w * c + (size_t)(w + 2 * MOST_RADIUS) * c;
+    return sizeof(taps) * (size_t)w + sizeof(float) * floats;
+}
+
+/* ---- crop and resize ---- */
+
+static double weight_at(int how, double x)
+{
+    x = fabs(x);
+    if (how == DATA_BILINEAR)
+        return x < 1 ? 1 - x : 0;
+    if (x < 1)
+        return (1.5 * x - 2.5) * x * x + 1;
+    return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+}
+
+/* Pixels are squares: output pixel j covers [j, j + 1), its centre falls on
+ * (j + 1/2) in / out of the input.  Inputs beyond the border get no weight, the others
+ * are scaled to the sum 1.  Bicubic is Keys' kernel with a = -1/2.  This is what Pillow
+ * does (so the published recipes, which resize with it, are met), and PyTorch with
+ * antialias=True; PyTorch's default bicubic has a = -3/4 and repeats border pixels.
+ *
+ * The crop lies in the image and becomes as large as the image, so that every resize here
+ * enlarges: the question how to thin out pixels without aliasing does not arise. */
+static taps taps_at(int how, int j, int in, int out)
+{
+    int reach = how == DATA_BILINEAR ? 1 : 2;
+    double centre = (j + 0.5) * in / out - 0.5;
+    int from = (int)floor(centre) - reach + 1, to = from + 2 * reach;
+    double weight[TAPS], sum = 0;
+    taps t;
+
+    from = from > 0 ? from : 0;
+    to = to < in ? to : in;
+    t.first = from;
+    t.count = to - from;
+    for (int k = 0; k < t.count; k++)
+        sum += weight[k] = weight_at(how, from + k - centre);
+    for (int k = 0; k < t.count; k++)
+        t.weight[k] = (float)(weight[k] / sum);
+    return t;
+}
+
+/* One row of the crop, w pixels wide afterwards.  Values stay on the byte scale. */
+static void resize_row(const uint8_t *in, const taps *t, int w, int c, float *out)
+{
+    for (int x = 0; x < w; x++, t++)
+        for (int j = 0; j < c; j++) {
+            const uint8_t *p = in + (size_t)t->first * c + j;
+            float s = 0;
+            for (int k = 0; k < t->count; k++)
+                s += t->weight[k] * (float)p[k * c];
+            *out++ = s;
+        }
+}
+
+/* Sums rows, weighted, and goes to the scale 0..1; bicubic overshoots and is clipped. */
+static void resize_column(const float *rows, const taps *t, int row, float *out)
+{
+    const float *p = rows + (size_t)t->first * row;
+
+    memset(out, 0, sizeof *out * (size_t)row);
+    for (int k = 0; k < t->count; k++, p += row) {
+        float weight = t->weight[k];
+#pragma omp simd
+        for (int i = 0; i < row; i++)
+            out[i] += weight * p[i];
+    }
+#pragma omp simd
+    for (int i = 0; i < row; i++) {
+        float v = out[i] / 255.0f;
+        v = v > 0 ? v : 0;
+        out[i] = v < 1 ? v : 1;
+    }
+}
+
+static void whole_image(const uint8_t *pixel, size_t count, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)pixel[i] / 255.0f;
+}
+
+void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how,
+                 float *out, void *work)
+{
+    int h = d->h, w = d->w, c = d->c;
+    taps *across = taps_of(work);
+    float *rows = floats_of(work, w);
+
+    NN_NEED(b.h > 0 && b.w > 0 && b.top >= 0 && b.left >= 0 && b.top + b.h <= h &&
+                b.left + b.w <= w,
+            "crop %d x %d at (%d, %d) leaves the %d x %d image", b.h, b.w, b.top, b.left,
+            h, w);
+    if (b.h == h && b.w == w) {
+        whole_image(pixel, (size_t)h * w * c, out);
+        return;
+    }
+    for (int x = 0; x < w; x++)
+        across[x] = taps_at(how, x, b.w, w);
+    for (int y = 0; y < b.h; y++)
+        resize_row(pixel + ((size_t)(b.top + y) * w + b.left) * c, across, w, c,
+                   rows + (size_t)y * w * c);
+    for (int y = 0; y < h; y++) {
+        taps down = taps_at(how, y, b.h, h);
+        resize_column(rows, &down, w * c, out + (size_t)y * w * c);
+    }
+}
+
+void data_flip(float *x, int h, int w, int c)
+{
+    for (int y = 0; y < h; y++, x += (size_t)w * c)
+        for (int left = 0, right = w - 1; left < right; left++, right--)
+            for (int j = 0; j < c; j++) {
+                float keep = x[left * c + j];
+                x[left * c + j] = x[right * c + j];
+                x[right * c + j] = keep;
+            }
+}
+
+/* ---- colour ---- */
+
+/* x = f x + (1 - f) g, clipped to 0..1; f > 1 moves away from g. */
+static float blend(float x, float f, float g)
+{
+    float v = f * x + (1 - f) * g;
+    v = v > 0 ? v : 0;
+    return v < 1 ? v : 1;
+}
+
+static float grey_of(const float *rgb)
+{
+    return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
+}
+
+void data_brightness(float *x, size_t pixels, int c, float factor)
+{
+#pragma omp simd
+    for (size_t i = 0; i < pixels * c; i++)
+        x[i] = blend(x[i], factor, 0);
+}
+
+static float mean_grey(const float *x, size_t pixels, int c)
+{
+    float sum[LANES] = { 0 };
+    size_t whole = pixels - pixels % LANES;
+
+    for (size_t i = 0; i < whole; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            sum[k] += c == 3 ? grey_of(x + 3 * (i + k)) : x[i + k];
+    for (size_t i = whole; i < pixels; i++)
+        sum[i - whole] += c == 3 ? grey_of(x + 3 * i) : x[i];
+    for (int gap = LANES / 2; gap; gap /= 2)
+        for (int k = 0; k < gap; k++)
+            sum[k] += sum[k + gap];
+    return sum[0] / (float)pixels;
+}
+
+void data_contrast(float *x, size_t pixels, int c, float factor)
+{
+    float mean = mean_grey(x, pixels, c);
+
+#pragma omp simd
+    for (size_t i = 0; i < pixels * c; i++)
+        x[i] = blend(x[i], factor, mean);
+}
+
+void data_saturation(float *x, size_t pixels, int c, float factor)
+{
+    if (c == 1)
+        return;
+    for (size_t i = 0; i < pixels; i++, x += 3) {
+        float g = grey_of(x);
+        for (int j = 0; j < 3; j++)
+            x[j] = blend(x[j], factor, g);
+    }
+}
+
+/* A channel of the colour with largest channel v, spread s = v - smallest channel and hue
+ * `sixths` (0..6, red at 0): walking round the circle a channel is full for two sixths,
+ * falls over one, is empty for two, rises over one.  `turn` puts the channel's own fall
+ * in place: 5 for red, 3 for green, 1 for blue. */
+static float channel(float sixths, float turn, float v, float s)
+{
+    float k = sixths + turn;
+    k = k < 6 ? k : k - 6;
+    float down = k < 4 - k ? k : 4 - k;
+    down = down < 1 ? down : 1;
+    return v - s * (down > 0 ? down : 0);
+}
+
+void data_hue(float *x, size_t pixels, int c, float turn)
+{
+    if (c == 1)
+        return;
+    for (size_t i = 0; i < pixels; i++, x += 3) {
+        float r = x[0], g = x[1], b = x[2];
+        float v = r > g ? r : g, low = r < g ? r : g, sixths;
+        v = v > b ? v : b;
+        low = low < b ? low : b;
+        float s = v - low;
+        if (s == 0)
+            continue;                           /* a grey pixel has no hue */
+        if (v == r)
+            sixths = (g - b) / s;
+        else if (v == g)
+            sixths = 2 + (b - r) / s;
+        else
+            sixths = 4 + (r - g) / s;
+
+        float turns = sixths / 6 + turn;
+        sixths = (turns - floorf(turns)) * 6;
+        x[0] = channel(sixths, 5, v, s);
+        x[1] = channel(sixths, 3, v, s);
+        x[2] = channel(sixths, 1, v, s);
+    }
+}
+
+void data_grey(float *x, size_t pixels, int c)
+{
+    if (c == 1)
+        return;
+    for (size_t i = 0; i < pixels; i++, x += 3)
+        x[0] = x[1] = x[2] = grey_of(x);
+}
+
+void data_solarize(float *x, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        x[i] = x[i] < 0.5f ? x[i] : 1 - x[i];
+}
+
+void data_normalise(const data_images *d, float *x, size_t pixels)
+{
+    if (d->c == 1) {
+        float mean = d->mean[0], scale = 1 / d->std[0];
+#pragma omp simd
+        for (size_t i = 0; i < pixels; i++)
+            x[i] = (x[i] - mean) * scale;
+        return;
+    }
+    for (int j = 0; j < 3; j++) {
+        float mean = d->mean[j], scale = 1 / d->std[j];
+#pragma omp simd
+        for (size_t i = 0; i < pixels; i++)
+            x[3 * i + j] = (x[3 * i + j] - mean) * scale;
+    }
+}
+
+void data_plain(const data_images *d, const uint32_t *index, int first, int n, float *out)
+{
+    size_t pixels = (size_t)d->h * d->w, count = pixels * d->c;
+
+    for (int i = first; i < first + n; i++, out += count) {
+        size_t from = index ? index[i] : (size_t)i;
+        NN_NEED(from < (size_t)d->n, "image %zu of %d", from, d->n);
+        whole_image(d->pixel + from * count, count, out);
+        data_normalise(d, out, pixels);
+    }
+}
+
+/* ---- blur ---- */
+
+/* The true Gaussian, cut at 3 sigma and scaled to the sum 1: its middle and one side. */
+static int gaussian(double sigma, float *weight)
+{
+    int radius = (int)ceil(3 * sigma);
+    double exact[MOST_RADIUS + 1], sum = 1;
+
+    NN_NEED(sigma > 0 && sigma <= DATA_MOST_SIGMA, "blur: sigma %g is outside 0..%d",
+            sigma, DATA_MOST_SIGMA);
+    exact[0] = 1;
+    for (int k = 1; k <= radius; k++) {
+        exact[k] = nn_exp(-0.5 * k * k / (sigma * sigma));
+        sum += 2 * exact[k];
+    }
+    for (int k = 0; k <= radius; k++)
+        weight[k] = (float)(exact[k] / sum);
+    return radius;
+}
+
+/* out = weight[0] mid + sum_k weight[k] (before_k + after_k).  Both neighbours enter as
+ * one sum, so that blur and flip commute to the last bit. */
+static void blur_start(const float *mid, float weight, int n, float *out)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        out[i] = weight * mid[i];
+}
+
+static void blur_pair(const float *before, const float *after, float weight, int n,
+                      float *out)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        out[i] += weight * (before[i] + after[i]);
+}
+
+/* The row with its end pixels repeated `radius` times. */
+static void pad_row(const float *in, int w, int c, int radius, float *out)
+{
+    for (int k = 0; k < radius; k++)
+        memcpy(out + (size_t)k * c, in, sizeof *in * (size_t)c);
+    memcpy(out + (size_t)radius * c, in, sizeof *in * (size_t)w * c);
+    for (int k = 0; k < radius; k++)
+        memcpy(out + (size_t)(radius + w + k) * c, in + (size_t)(w - 1) * c,
+               sizeof *in * (size_t)c);
+}
+
+/* Beyond the border the border pixel goes on, as in Pillow. */
+void data_blur(float *x, int h, int w, int c, double sigma, void *work)
+{
+    float weight[MOST_RADIUS + 1];
+    int radius = gaussian(sigma, weight), row = w * c;
+    float *half = floats_of(work, w), *padded = half + (size_t)h * row;
+
+    for (int y = 0; y < h; y++) {
+        const float *mid = padded + (size_t)radius * c;
+        float *out = half + (size_t)y * row;
+        pad_row(x + (size_t)y * row, w, c, radius, padded);
+        blur_start(mid, weight[0], row, out);
+        for (int k = 1; k <= radius; k++)
+            blur_pair(mid - k * c, mid + k * c, weight[k], row, out);
+    }
+    for (int y = 0; y < h; y++) {
+        float *out = x + (size_t)y * row;
+        blur_start(half + (size_t)y * row, weight[0], row, out);
+        for (int k = 1; k <= radius; k++) {
+            int above = y > k ? y - k : 0, below = y + k < h ? y + k : h - 1;
+            blur_pair(half + (size_t)above * row, half + (size_t)below * row, weight[k],
+                      row, out);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+#include "experiments/evaluate.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Running statistics move a tenth of the way per batch: after so many batches what is left
+ * of the starting value is 0.9^64, about one part in a thousand. */
+enum { CALIBRATION_BATCHES = 64 };
+
+/* The raw-pixel bank is cut so that large images do not ask for more floats than this (1 GiB). */
+static const size_t most_raw = (size_t)1 << 28;
+
+int ex_metric_index(const char *name)
+{
+    for (int i = 0; i < met_metric_count(); i++)
+        if (strcmp(met_metric_at(i)->name, name) == 0)
+            return i;
+    return -1;
+}
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+ex_evaluator ex_evaluator_new(ex_run *run)
+{
+    const ex_config *c = run->config;
+    nn_arena *a = &run->forever;
+    ex_evaluator e = { .run = run };
+    size_t pixels = (size_t)run->train.h * run->train.w * run->train.c;
+
+    NN_NEED(met_metric_count() <= EX_MOST_METRICS, "%d metrics, room for %d",
+            met_metric_count(), EX_MOST_METRICS);
+    e.n = least(c->metrics.samples, run->test.n);
+    e.bank = least(c->metrics.bank, run->train.n);
+    e.k = least(c->metrics.lid_k, e.n - 1);
+    e.knn_k = least(c->metrics.knn_k, e.bank);
+    e.part = 2 * c->top.batch;          /* the longest part that split() makes is shorter */
+    e.image = NN_NEW(a, float, pixels * (size_t)e.part);
+    e.h = NN_NEW(a, float, (size_t)e.n * run->r);
+    e.z = NN_NEW(a, float, (size_t)e.n * run->d);
+    e.feature = NN_NEW(a, float, (size_t)(e.n + e.bank) * run->r);
+    for (int i = 0; i < met_metric_count(); i++) {
+        const met_metric *m = met_metric_at(i);
+        e.ideal_z[i] = m->ideal ? m->ideal(e.n, run->d, e.k) : NAN;
+        e.ideal_h[i] = m->ideal ? m->ideal(e.n, run->r, e.k) : NAN;
+    }
+    return e;
+}
+
+/* Where part i of n images begins when they are cut into parts of about `size`: as many as
+ * fit, all of the same length give or take one.  No image is dropped, and no batch is so
+ * short that its statistics are worse than those of training. */
+static int split(int n, int size, int i)
+{
+    int parts = n / size > 0 ? n / size : 1;
+    return (int)((long long)n * (i < parts ? i : parts) / parts);
+}
+
+/* h (and z unless NULL) of the first n images, BatchNorm in the given mode. */
+static void features(ex_evaluator *e, nn_mode mode, const data_images *d, int n,
+                     float *h, float *z)
+{
+    ex_run *run = e->run;
+    const ex_config *c = run->config;
+    nn_tape *t = &run->tape;
+
+    t->mode = mode;
+    t->record = 0;
+    for (int i = 0; split(n, c->top.batch, i) < n; i++) {
+        size_t from = (size_t)split(n, c->top.batch, i);
+        int count = split(n, c->top.batch, i + 1) - (int)from;
+        data_plain(d, NULL, (int)from, count, e->image);
+        nn_node *x = nn_input(t, nn_shape4(count, d->h, d->w, d->c), e->image, 0);
+        nn_node *rep = c->model->forward(t, run->model_state, x);
+        if (h)
+            memcpy(h + from * (size_t)run->r, rep->val,
+                   sizeof(float) * (size_t)count * (size_t)run->r);
+        if (z) {
+            nn_node *emb = c->method->embed(t, run->method_state, rep);
+            memcpy(z + from * (size_t)run->d, emb->val,
+                   sizeof(float) * (size_t)count * (size_t)run->d);
+        }
+        nn_tape_reset(t);
+    }
+    t->mode = NN_TRAIN;
+    t->record = 1;
+}
+
+static int all_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return 0;
+    return 1;
+}
+
+/* Every metric of one set of embeddings, and the spectrum of its unit rows. */
+static void measure(ex_evaluator *e, const float *x, int d, double *value, double *spectrum,
+                    ex_figures *map)
+{
+    nn_arena *scratch = &e->run->scratch;
+    size_t mark = nn_arena_mark(scratch);
+    met_view v = met_view_of(scratch, x, e->n, d, e->k);
+
+    for (int i = 0; i < met_metric_count(); i++)
+        value[i] = met_metric_at(i)->value(&v);
+    met_view unit = met_view_of(scratch, met_unit(&v), e->n, d, e->k);
+    memcpy(spectrum, met_lambda(&unit), sizeof *spectrum * (size_t)d);
+    if (map) {
+        double *xy = NN_NEW(scratch, double, 2 * (size_t)e->n);
+        met_pca2(&v, xy, map->share);
+        memcpy(map->map, xy, sizeof *xy * 2 * (size_t)map->points);
+    }
+    nn_arena_rewind(scratch, mark);
+}
+
+static double knn_of(ex_evaluator *e)
+{
+    ex_run *run = e->run;
+    const met_knn_settings s = { e->knn_k, run->config->metrics.knn_t, run->train.classes };
+    float *query = e->feature + (size_t)e->bank * run->r;
+    size_t mark = nn_arena_mark(&run->scratch);
+
+    features(e, NN_EVAL, &run->train, e->bank, e->feature, NULL);
+    features(e, NN_EVAL, &run->test, e->n, query, NULL);
+    double share = NAN;
+    if (all_finite(e->feature, (size_t)(e->bank + e->n) * (size_t)run->r))
+        share = met_knn(&s, run->r, e->feature, run->train.label, e->bank, query,
+                        run->test.label, e->n, &run->scratch);
+    nn_arena_rewind(&run->scratch, mark);
+    return share;
+}
+
+void ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
+{
+    ex_run *run = e->run;
+    int std = ex_metric_index("collapse/std"), erank = ex_metric_index("collapse/erank");
+
+    if (!f->map) {
+        f->points = least(e->n, EX_MAP_POINTS);
+        f->map = NN_NEW0(&run->forever, double, 2 * f->points);
+        f->spectrum_z = NN_NEW0(&run->forever, double, run->d);
+        f->spectrum_h = NN_NEW0(&run->forever, double, run->r);
+    }
+    f->n = e->n;
+    f->d = run->d;
+    f->r = run->r;
+    f->k = e->k;
+    f->knn_k = e->knn_k;
+    f->bank = e->bank;
+    f->knn = NAN;
+    for (int i = 0; i < EX_MOST_METRICS; i++)
+        f->z[i] = f->h[i] = NAN;
+    features(e, NN_BATCH, &run->test, e->n, e->h, e->z);
+    if (!all_finite(e->z, (size_t)e->n * (size_t)run->d)
+        || !all_finite(e->h, (size_t)e->n * (size_t)run->r)) {
+        f->judged = (met_judged){ MET_DIVERGED, "an embedding is not finite" };
+        return;
+    }
+    measure(e, e->z, run->d, f->z, f->spectrum_z, f);
+    measure(e, e->h, run->r, f->h, f->spectrum_h, NULL);
+    f->knn = knn_of(e);
+    f->judged = met_judge(loss, std >= 0 ? f->z[std] : NAN, erank >= 0 ? f->z[erank] : NAN,
+                          e->untrained_erank, e->n, run->d);
+}
+
+/* Copies every buffer of the store to `saved` or back; returns the number of floats. */
+enum { SAVE, RESTORE, COUNT };
+static size_t buffers(const nn_store *s, float *saved, int what)
+{
+    size_t at = 0;
+    for (int i = 0; i < s->count; i++) {
+        const nn_param *p = s->list[i];
+        if (p->role != NN_BUFFER)
+            continue;
+        size_t n = nn_shape_count(&p->shape);
+        if (what == SAVE)
+            memcpy(saved + at, p->val, sizeof(float) * n);
+        if (what == RESTORE)
+            memcpy(p->val, saved + at, sizeof(float) * n);
+        at += n;
+    }
+    return at;
+}
+
+static void calibrate(ex_evaluator *e)
+{
+    ex_run *run = e->run;
+    const ex_config *c = run->config;
+    int batch = c->top.batch, starts = run->train.n / batch;
+    nn_tape *t = &run->tape;
+
+    t->mode = NN_TRAIN;
+    t->record = 0;
+    for (int i = 0; i < CALIBRATION_BATCHES; i++) {
+        data_plain(&run->train, NULL, i % starts * batch, batch, e->image);
+        nn_node *x = nn_input(t, nn_shape4(batch, run->train.h, run->train.w, run->train.c),
+                              e->image, 0);
+        c->method->embed(t, run->method_state, c->model->forward(t, run->model_state, x));
+        nn_tape_reset(t);
+    }
+    t->record = 1;
+}
+
+void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f)
+{
+    nn_store *s = &e->run->store;
+    int erank = ex_metric_index("collapse/erank");
+    float *saved = NN_NEW(&e->run->forever, float, buffers(s, NULL, COUNT));
+
+    buffers(s, saved, SAVE);
+    calibrate(e);
+    ex_evaluate(e, 0, f);
+    buffers(s, saved, RESTORE);
+    if (f->judged.verdict != MET_DIVERGED && erank >= 0 && isfinite(f->z[erank]))
+        e->untrained_erank = f->z[erank];
+}
+
+double ex_raw_pixel_knn(ex_evaluator *e)
+{
+    ex_run *run = e->run;
+    nn_arena *a = &run->scratch;
+    const data_images *train = &run->train, *test = &run->test;
+    size_t pixels = (size_t)train->h * train->w * train->c, mark = nn_arena_mark(a);
+    size_t most = most_raw / pixels > (size_t)e->n ? most_raw / pixels - (size_t)e->n : 1;
+    int bank = (size_t)e->bank < most ? e->bank : (int)most;
+    const met_knn_settings s = { least(e->knn_k, bank), run->config->metrics.knn_t,
+                                 train->classes };
+    float *x = NN_NEW(a, float, pixels * (size_t)bank), *q = NN_NEW(a, float,
+                                                                   pixels * (size_t)e->n);
+    for (size_t i = 0; i < pixels * (size_t)bank; i++)
+        x[i] = train->pixel[i];
+    for (size_t i = 0; i < pixels * (size_t)e->n; i++)
+        q[i] = test->pixel[i];
+    double share = met_knn(&s, (int)pixels, x, train->label, bank, q, test->label, e->n, a);
+    nn_arena_rewind(a, mark);
+    return share;
+}

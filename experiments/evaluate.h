@@ -1,0 +1,49 @@
+#ifndef EX_EVALUATE_H
+#define EX_EVALUATE_H
+
+#include "experiments/run.h"
+#include "metrics/met.h"
+
+enum { EX_MOST_METRICS = 32, EX_MAP_POINTS = 1000 };
+
+/* What one evaluation found.  Figures are in the order of met_metric_at. */
+typedef struct ex_figures {
+    int n, d, r, k, knn_k, bank;        /* as used, after clamping to the data */
+    double z[EX_MOST_METRICS], h[EX_MOST_METRICS];      /* NaN: undefined */
+    double knn;
+    met_judged judged;
+    double *spectrum_z, *spectrum_h;    /* (d), (r): covariance of unit rows, descending */
+    double *map; int points;            /* (points, 2) */
+    double share[2];
+} ex_figures;
+
+/* Buffers for evaluations, taken from the forever arena once. */
+typedef struct ex_evaluator {
+    ex_run *run;
+    int n, bank, part;                  /* held-out images, bank, most images at a time */
+    int k, knn_k;
+    float *image, *h, *z, *feature;
+    double untrained_erank;             /* 0 until the untrained network was measured */
+    double ideal_z[EX_MOST_METRICS], ideal_h[EX_MOST_METRICS];
+} ex_evaluator;
+
+ex_evaluator ex_evaluator_new(ex_run *run);
+
+/* Measures the network as it is.  Metrics of z and h: held-out images without augmentation,
+ * BatchNorm with the statistics of batches of about the training batch, as in training,
+ * and nothing updated.  kNN: h with running statistics, bank and queries alike.
+ * figures keep their memory between calls (the forever arena). */
+void ex_evaluate(ex_evaluator *e, double loss, ex_figures *f);
+
+/* The same for the network before its first step.  Its running statistics mean nothing
+ * yet (0 and 1), so they are first measured on training images without augmentation, and
+ * afterwards put back bit by bit: training starts from where it would have started. */
+void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f);
+
+/* kNN on the pixels themselves: what no representation may fall below unnoticed. */
+double ex_raw_pixel_knn(ex_evaluator *e);
+
+/* The index of a metric in ex_figures; -1 when there is none of this name. */
+int ex_metric_index(const char *name);
+
+#endif

@@ -1,0 +1,270 @@
+/* The command line.  This is the only file of the program that exits. */
+#include <argp.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "experiments/ask.h"
+#include "experiments/config.h"
+#include "experiments/report.h"
+#include "experiments/train.h"
+#include "experiments/version.h"
+
+enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET };
+
+const char *argp_program_version = "fullrank " EX_VERSION;
+
+/* What the options and arguments of any command come to. */
+typedef struct line {
+    const char *command;
+    int words, most, least;             /* arguments that are not options */
+    const char **word;
+    char setting[2][4096];              /* --seed and --out as KEY=VALUE */
+    int threads, quiet, json;
+    const char *output;
+    nn_err err;
+} line;
+
+/* ---- options ------------------------------------------------------------------- */
+
+static const struct argp_option train_options[] = {
+    { "seed", OPT_SEED, "N", 0, "The same as seed=N", 0 },
+    { "out", OPT_OUT, "DIR", 0, "The same as out=DIR: the folder that holds the runs", 0 },
+    { "threads", OPT_THREADS, "N", 0, "Threads to use; the result does not depend on it", 0 },
+    { "resume", OPT_RESUME, NULL, 0, "Go on where a run was stopped (not there yet)", 0 },
+    { "quiet", OPT_QUIET, NULL, 0, "Print errors only", 0 },
+    { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
+    {0}
+};
+
+static const struct argp_option doctor_options[] = {
+    { "threads", OPT_THREADS, "N", 0, "Threads to use", 0 },
+    {0}
+};
+
+static const struct argp_option report_options[] = {
+    { "output", 'o', "FILE", 0, "The page to write (default: report.html)", 0 },
+    {0}
+};
+
+static const struct argp_option no_options[] = { {0} };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    line *l = state->input;
+    char *end;
+
+    switch (key) {
+    case OPT_SEED:
+        snprintf(l->setting[0], sizeof l->setting[0], "seed=%s", arg);
+        return 0;
+    case OPT_OUT:
+        if (strlen(arg) > sizeof l->setting[1] - 8)
+            argp_error(state, "--out: the path is too long");
+        snprintf(l->setting[1], sizeof l->setting[1], "out=%s", arg);
+        return 0;
+    case OPT_THREADS:
+        l->threads = (int)strtol(arg, &end, 10);
+        if (*end || end == arg || l->threads < 1 || l->threads > 1024 || strlen(arg) > 4)
+            argp_error(state, "--threads wants a whole number from 1 to 1024, not '%.40s'", arg);
+        return 0;
+    case OPT_RESUME:
+        argp_error(state, "--resume is not there yet: a stopped run starts over; the same"
+                   " configuration and seed give the same weights");
+        return 0;
+    case OPT_QUIET:
+        l->quiet = 1;
+        return 0;
+    case OPT_JSON:
+        l->json = 1;
+        return 0;
+    case 'o':
+        l->output = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (l->words == l->most)
+            argp_error(state, "one argument too many: '%.80s'", arg);
+        l->word[l->words++] = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (l->words < l->least)
+            argp_error(state, "too few arguments");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ---- commands ------------------------------------------------------------------ */
+
+static int train(line *l)
+{
+    const char **pair = calloc((size_t)l->words + 2, sizeof *pair);
+    int pairs = 0;
+
+    if (!pair)
+        return nn_fail(&l->err, NN_ERUN, "out of memory");
+    for (int i = 1; i < l->words; i++)
+        pair[pairs++] = l->word[i];
+    for (size_t i = 0; i < NN_COUNT(l->setting); i++)
+        if (l->setting[i][0])
+            pair[pairs++] = l->setting[i];
+    const ex_train_options o = { l->word[0], pairs, pair, l->threads, l->quiet, l->json };
+    int code = ex_train(&o, &l->err);
+    free(pair);
+    return code;
+}
+
+static int report(line *l)
+{
+    return (int)ex_report(l->words, l->word, l->output ? l->output : "report.html", stdout,
+                          &l->err);
+}
+
+static int list(line *l)
+{
+    return (int)ex_list(l->word[0], stdout, &l->err);
+}
+
+static int doctor(line *l)
+{
+    return (int)ex_doctor(l->threads, stdout, &l->err);
+}
+
+static int help(line *l);
+
+static const struct command {
+    const char *name, *arguments, *about;
+    int least, most;
+    const struct argp_option *options;
+    int (*run)(line *l);
+} commands[] = {
+    { "train", "CONFIG.yaml [KEY=VALUE...]",
+      "Train one configuration and fill its run folder.\v"
+      "A KEY is written section.key (optim.base_lr=0.1) or, outside any section, alone"
+      " (epochs=5); 'fullrank help config' lists them all.  Exit codes: 0 finished, 1 the"
+      " disk or the memory failed, 2 command line or configuration, 3 stopped for collapse,"
+      " 4 diverged, 5 data, 128+n signal n.",
+      1, 1 << 20, train_options, train },
+    { "report", "RUN...",
+      "Write one HTML page about runs, and print their table.\v"
+      "A RUN is the folder that 'fullrank train' names when it ends.",
+      1, 1 << 20, report_options, report },
+    { "list", "methods|models|datasets|optimizers|metrics",
+      "Show what there is to choose from.", 1, 1, no_options, list },
+    { "doctor", "", "Look at the machine: processor, kernel tables, speed, data sets.",
+      0, 0, doctor_options, doctor },
+    { "help", "[config|COMMAND]", "Explain a command, or every setting of a run.",
+      0, 1, no_options, help },
+};
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < NN_COUNT(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static nn_status unknown_command(const char *name, nn_err *err)
+{
+    const char *known[NN_COUNT(commands) + 2] = { NULL };
+    size_t n = 0;
+
+    for (; n < NN_COUNT(commands); n++)
+        known[n] = commands[n].name;
+    const char *near = nn_nearest(name, known);
+    return nn_fail(err, NN_ECONFIG, "command line: no command '%.40s'%s%s%s", name,
+                   near ? "; did you mean '" : "; 'fullrank --help' lists them",
+                   near ? near : "", near ? "'?" : "");
+}
+
+static void print_overview(FILE *out)
+{
+    fputs("Usage: fullrank COMMAND [ARGUMENT...]\n"
+          "Train self-supervised methods and watch whether their representations collapse.\n\n",
+          out);
+    for (size_t i = 0; i < NN_COUNT(commands); i++) {
+        const char *about = commands[i].about, *end = strpbrk(about, "\v");
+        char usage[80];
+        snprintf(usage, sizeof usage, "%s %s", commands[i].name, commands[i].arguments);
+        fprintf(out, "  %s\n      %.*s\n", usage, (int)(end ? end - about : (long)strlen(about)),
+                about);
+    }
+    fputs("\n'fullrank COMMAND --help' tells more.  'fullrank --version' tells the version.\n",
+          out);
+}
+
+/* Runs one command; argv[0] is its name. */
+static int dispatch(const struct command *c, int argc, char **argv, nn_err *err)
+{
+    char name[64];
+    line l = { .command = c->name, .least = c->least, .most = c->most };
+    const struct argp argp = { .options = c->options, .parser = parse,
+                               .args_doc = c->arguments[0] ? c->arguments : NULL,
+                               .doc = c->about };
+
+    l.word = calloc((size_t)argc + 1, sizeof *l.word);
+    if (!l.word)
+        return nn_fail(err, NN_ERUN, "out of memory");
+    snprintf(name, sizeof name, "fullrank %s", c->name);
+    argv[0] = name;
+    argp_parse(&argp, argc, argv, 0, NULL, &l);
+    int code = c->run(&l);
+    *err = l.err;
+    free(l.word);
+    return code;
+}
+
+static int help(line *l)
+{
+    const char *what = l->words ? l->word[0] : "";
+
+    if (!what[0]) {
+        print_overview(stdout);
+        return NN_OK;
+    }
+    if (strcmp(what, "config") == 0) {
+        ex_config_help(stdout);
+        return NN_OK;
+    }
+    const struct command *c = find(what);
+    if (!c)
+        return unknown_command(what, &l->err);
+    char name[16], option[] = "--help", *argv[] = { name, option, NULL };
+    snprintf(name, sizeof name, "%s", c->name);
+    return dispatch(c, 2, argv, &l->err);       /* argp prints the help and ends here */
+}
+
+int main(int argc, char **argv)
+{
+    nn_err err = {0};
+    int code;
+
+    setlocale(LC_CTYPE, "");                    /* for the terminal; numbers stay plain */
+    argp_err_exit_status = NN_ECONFIG;
+    const char *first = argc > 1 ? argv[1] : "";
+    const struct command *c = find(first);
+    if (c) {
+        code = dispatch(c, argc - 1, argv + 1, &err);
+    } else if (strcmp(first, "--help") == 0 || strcmp(first, "-?") == 0) {
+        print_overview(stdout);
+        code = NN_OK;
+    } else if (strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0) {
+        puts(argp_program_version);
+        code = NN_OK;
+    } else if (argc < 2) {
+        print_overview(stderr);
+        code = NN_ECONFIG;
+    } else {
+        code = (int)unknown_command(first, &err);
+    }
+    if (err.text[0])
+        fprintf(stderr, "%s\n", err.text);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("standard output");
+        code = code ? code : NN_ERUN;
+    }
+    return code;
+}

@@ -1,0 +1,233 @@
+#include "experiments/progress.h"
+
+#include <langinfo.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The bar is redrawn at most so often; more is not seen and costs time. */
+static const double redraw_seconds = 0.1;
+
+enum { BAR = 20, GAUGE = 10 };
+
+double ex_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int smart_terminal(FILE *f)
+{
+    const char *term = getenv("TERM");
+    return isatty(fileno(f)) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+static const char *paint(const ex_progress *p, const char *code)
+{
+    return p->colour ? code : "";
+}
+
+#define BOLD(p)  paint((p), "\033[1m")
+#define DIM(p)   paint((p), "\033[2m")
+#define PLAIN(p) paint((p), "\033[0m")
+
+static const char *verdict_colour(const ex_progress *p, met_verdict v)
+{
+    static const char *const code[] = {
+        [MET_HEALTHY] = "\033[32m", [MET_DIMENSIONAL] = "\033[33m",
+        [MET_COMPLETE] = "\033[31m", [MET_DIVERGED] = "\033[35m"
+    };
+    return paint(p, code[v]);
+}
+
+/* A row of `cells` cells of which the share x in [0, 1] is full. */
+static const char *gauge(const ex_progress *p, double x, int cells, char *out)
+{
+    int full = isfinite(x) ? (int)(x * cells + 0.5) : 0;
+
+    full = full < 0 ? 0 : full > cells ? cells : full;
+    out[0] = 0;
+    for (int i = 0; i < cells; i++)
+        strcat(out, i < full ? (p->blocks ? "█" : "#") : (p->blocks ? "░" : "."));
+    return out;
+}
+
+static void clear_bar(ex_progress *p)
+{
+    if (p->shown)
+        fputs("\r\033[K", stderr);
+    p->shown = 0;
+}
+
+static void duration(double seconds, char *out, size_t size)
+{
+    long s = (long)(seconds + 0.5);
+    if (s >= 3600)
+        snprintf(out, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
+}
+
+void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FILE *out,
+                       int quiet)
+{
+    const ex_config *c = run->config;
+    const char *no_colour = getenv("NO_COLOR");
+
+    *p = (ex_progress){ .out = quiet ? NULL : out, .start = ex_seconds() };
+    if (quiet)
+        return;
+    p->bar = smart_terminal(stderr);
+    p->blocks = smart_terminal(out) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    p->colour = smart_terminal(out) && !(no_colour && *no_colour);
+    fprintf(out, "%s%s%s on %s: %d images to train on, %d held out, %d x %d x %d\n", BOLD(p),
+            c->method->name, PLAIN(p), c->source->name, run->train.n, run->test.n, run->train.h,
+            run->train.w, run->train.c);
+    fprintf(out, "%s with %zu parameters, %s, %d epochs of %d steps, batch %d, seed %d\n",
+            c->model->name, nn_store_count(&run->store), c->optimiser->name, c->top.epochs,
+            run->steps, c->top.batch, c->top.seed);
+    if (strcmp(c->label, c->method->name) != 0)
+        fprintf(out, "this run: %s%s%s\n", BOLD(p), c->label, PLAIN(p));
+    fprintf(out, "%s%s%s\n", DIM(p), f->path, PLAIN(p));
+    if (f->was[0])
+        fprintf(out, "this folder holds an earlier run (%s), which is replaced after the first"
+                " evaluation\n", f->was);
+    fflush(out);
+}
+
+void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
+                           double raw_pixel_knn, double untrained_knn)
+{
+    int erank = ex_metric_index("collapse/erank");
+
+    p->untrained_knn = untrained_knn;
+    p->start = ex_seconds();
+    if (!p->out)
+        return;
+    fprintf(p->out, "\nkNN without training: chance %.1f %%, raw pixels %.1f %%, untrained network"
+            " %.1f %%\n", 100.0 / run->train.classes, 100 * raw_pixel_knn, 100 * untrained_knn);
+    fprintf(p->out, "perfect spread of z (d = %d, n = %d): sqrt(d)*std 1.00, effective rank %.1f\n\n",
+            run->d, e->n, erank >= 0 ? e->ideal_z[erank] : NAN);
+    fprintf(p->out, "%sepoch     loss  sqrt(d)*std       erank     kNN  vs untrained  images/s"
+            "  verdict%s\n", BOLD(p), PLAIN(p));
+    fflush(p->out);
+}
+
+void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, double loss,
+                      double images_per_s)
+{
+    const ex_config *c = run->config;
+    char cells[4 * BAR + 1], left[32];
+    double t = ex_seconds();
+
+    if (!p->out || !p->bar || (p->shown && t - p->drawn < redraw_seconds))
+        return;
+    long done = (long)b->epoch * run->steps + b->step + 1;
+    long all = (long)c->top.epochs * run->steps;
+    duration((t - p->start) / (double)done * (double)(all - done), left, sizeof left);
+    fprintf(stderr, "\repoch %d/%d %s %d/%d  %.0f images/s  loss %.3f  ETA %s\033[K",
+            b->epoch + 1, c->top.epochs,
+            gauge(p, (double)(b->step + 1) / run->steps, BAR, cells), b->step + 1, run->steps,
+            images_per_s, loss, left);
+    fflush(stderr);
+    p->shown = 1;
+    p->drawn = t;
+}
+
+void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, int judged)
+{
+    char loss[32] = "-", speed[32] = "-", std[16] = "", rank[16] = "", cells[4 * GAUGE + 1];
+    char knn[16] = "", gain[16] = "";
+    int at_std = ex_metric_index("collapse/std"), at_rank = ex_metric_index("collapse/erank");
+
+    if (!p->out)
+        return;
+    clear_bar(p);
+    if (isfinite(e->loss))
+        snprintf(loss, sizeof loss, "%.4f", e->loss);
+    if (e->epoch > 0)
+        snprintf(speed, sizeof speed, "%.0f", e->images_per_s);
+    if (!judged) {
+        fprintf(p->out, "%5d  %7s  %51s  %8s\n", e->epoch, loss, "", speed);
+        fflush(p->out);
+        return;
+    }
+    if (at_std >= 0)
+        snprintf(std, sizeof std, "%.2f", f->z[at_std]);
+    if (at_rank >= 0)
+        snprintf(rank, sizeof rank, "%.2f", f->z[at_rank]);
+    snprintf(knn, sizeof knn, "%.1f %%", 100 * f->knn);
+    if (e->epoch > 0)
+        snprintf(gain, sizeof gain, "%+.1f", 100 * (f->knn - p->untrained_knn));
+    const char *word = e->epoch > 0 ? met_verdict_word(f->judged.verdict) : "untrained";
+    const char *colour = e->epoch > 0 ? verdict_colour(p, f->judged.verdict) : DIM(p);
+    fprintf(p->out, "%5d  %7s  %4s %s%s%s  %6s  %6s  %12s  %8s  %s%s%s\n", e->epoch, loss, std,
+            colour, gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells), PLAIN(p), rank, knn,
+            gain, speed, colour, word, PLAIN(p));
+    fflush(p->out);
+}
+
+void ex_progress_note(ex_progress *p, const char *format, ...)
+{
+    va_list ap;
+    if (!p->out)
+        return;
+    clear_bar(p);
+    va_start(ap, format);
+    vfprintf(p->out, format, ap);
+    va_end(ap);
+    fputc('\n', p->out);
+    fflush(p->out);
+}
+
+/* The settings of the method that are not at their default: where to look first when a
+ * run has collapsed. */
+static void print_suspects(ex_progress *p, const ex_config *c)
+{
+    const ex_section *s = &c->section[EX_METHOD];
+    void *plain = calloc(1, c->method->config_size + 1);
+    char value[64], usually[64];
+    int found = 0;
+
+    if (!plain)
+        return;
+    nn_setting_defaults(s->table, plain);
+    for (int i = 0; i < s->rows; i++) {
+        ex_value_text(&s->table[i], s->at, value, sizeof value);
+        ex_value_text(&s->table[i], plain, usually, sizeof usually);
+        if (strcmp(value, usually) != 0)
+            fprintf(p->out, "%s method.%s=%s (default %s)", found++ ? "," : "look first at:",
+                    s->table[i].name, value, usually);
+    }
+    if (found)
+        fputc('\n', p->out);
+    free(plain);
+}
+
+void ex_progress_end(ex_progress *p, const ex_log *l, const ex_evaluator *e,
+                     const ex_figures *f, int judged)
+{
+    const json_t *s = l->status;
+    const char *sha = json_string_value(json_object_get(s, "weights_sha256"));
+    char took[32];
+
+    if (!p->out)
+        return;
+    clear_bar(p);
+    duration(json_number_value(json_object_get(s, "seconds")), took, sizeof took);
+    fprintf(p->out, "\n%s after %s\n", json_string_value(json_object_get(s, "state")), took);
+    if (judged) {
+        fprintf(p->out, "%s%s%s: %s  (d = %d, n = %d)\n", verdict_colour(p, f->judged.verdict),
+                met_verdict_word(f->judged.verdict), PLAIN(p), f->judged.why, f->d, e->n);
+        if (f->judged.verdict != MET_HEALTHY)
+            print_suspects(p, l->run->config);
+    }
+    if (sha)
+        fprintf(p->out, "weights_sha256 %s\n", sha);
+    fprintf(p->out, "run folder     %s\n", l->folder->path);
+    fflush(p->out);
+}

@@ -1,0 +1,36 @@
+#ifndef EX_PROGRESS_H
+#define EX_PROGRESS_H
+
+#include "experiments/runlog.h"
+
+/* What a person sees while a run trains.
+ *
+ * One bar on the error terminal (images per second, loss, time left), and one line per
+ * evaluated epoch on `out`: the collapse as it happens.  Colour and bars of blocks only on
+ * a terminal that can show them; NO_COLOR is honoured.  quiet: nothing of all this. */
+typedef struct ex_progress {
+    FILE *out;                          /* NULL: quiet */
+    int bar, colour, blocks;            /* what the terminals can do */
+    double start, drawn;                /* seconds: first step, last drawing */
+    double untrained_knn;
+    int shown;                          /* a bar is on the screen now */
+} ex_progress;
+
+/* Seconds from an arbitrary start, never going back. */
+double ex_seconds(void);
+
+void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FILE *out,
+                       int quiet);
+void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
+                           double raw_pixel_knn, double untrained_knn);
+void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, double loss,
+                      double images_per_s);
+void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, int judged);
+void ex_progress_note(ex_progress *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The closing lines: outcome, figures with their references, the folder. */
+void ex_progress_end(ex_progress *p, const ex_log *l, const ex_evaluator *e,
+                     const ex_figures *f, int judged);
+
+#endif

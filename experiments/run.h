@@ -1,0 +1,40 @@
+#ifndef EX_RUN_H
+#define EX_RUN_H
+
+#include "experiments/config.h"
+#include "nn/tape.h"
+
+/* What a run is made of: data, network, heads, optimiser, and the three arenas that hold
+ * everything.  Built once from a configuration, freed as a whole. */
+typedef struct ex_run {
+    const ex_config *config;
+    nn_arena forever, step, scratch;
+    nn_store store;
+    nn_tape tape;
+    void *model_state, *method_state;
+    int r, d;                           /* widths of the representation and the embedding */
+    data_images train, test;
+    data_loader *loader;
+    opt_state *opt;
+    int steps;                          /* per epoch */
+} ex_run;
+
+/* Loads the data and creates the parameters.  NN_EDATA when the data set is not to be
+ * had, NN_ECONFIG when batch and data do not fit together. */
+nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
+void      ex_run_free(ex_run *run);
+
+/* One step on a batch: forward, backward, update.  Returns the loss; when it is not finite
+ * nothing has been updated. */
+double ex_run_step(ex_run *run, const data_batch *b, double *lr);
+
+/* Bytes in the arenas at their worst moment, and how often the system was asked for more. */
+size_t ex_run_bytes(const ex_run *run);
+size_t ex_run_grown(const ex_run *run);
+
+/* SHA-256 over every parameter and buffer in order of their names: the name and a zero byte,
+ * the rank and each dimension as 32-bit numbers, the values as 32-bit floats; all numbers
+ * little-endian.  64 hex digits. */
+void ex_weights_sha256(const nn_store *s, char out[65]);
+
+#endif

@@ -1,0 +1,57 @@
+#ifndef EX_RUNLOG_H
+#define EX_RUNLOG_H
+
+#include <jansson.h>
+#include "experiments/evaluate.h"
+#include "experiments/folder.h"
+
+/* The files of a run folder (experiments/README.md describes every key):
+ *
+ *   config.yaml      the resolved configuration
+ *   metrics.jsonl    one line per evaluated epoch, epoch 0 is the untrained network
+ *   snapshots.jsonl  classes and example pairs, then spectrum and map per evaluated epoch
+ *   status.json      what the run is, where it stands, how it ended
+ *
+ * Nothing of an earlier run in the same folder is touched before ex_log_write. */
+typedef struct ex_text { char *at; size_t bytes, room; } ex_text;
+
+typedef struct ex_epoch {               /* what training tells about one epoch */
+    int epoch;                          /* 0: untrained */
+    double loss, lr;                    /* loss NaN at 0: null in the file */
+    double images_per_s, seconds, eval_seconds;
+} ex_epoch;
+
+typedef struct ex_log {
+    const ex_run *run;
+    const ex_folder *folder;
+    ex_text metrics, snapshots;
+    json_t *status, *last;              /* last: the newest line of metrics.jsonl */
+    size_t grown;                       /* see ex_log_memory */
+} ex_log;
+
+void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int threads);
+void ex_log_free(ex_log *l);
+
+void ex_log_baseline(ex_log *l, double raw_pixel_knn, double untrained_knn,
+                     const ex_evaluator *e);
+
+/* Adds a line to metrics and snapshots.  `sha256` stands in the last line of a run only,
+ * otherwise NULL. */
+void ex_log_epoch(ex_log *l, const ex_epoch *e, const ex_figures *f, const char *sha256);
+
+/* A last line for a run whose loss went to infinity: no figures, verdict "diverged". */
+void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const char *why);
+
+/* Sets state, epoch, exit code, message and time; sha256 may be NULL. */
+void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
+                  const char *message, double seconds, const char *sha256);
+
+/* Call after the first step: status.json then tells how often the system was asked for
+ * memory later on ("memory": {"late_requests": 0, ...}). */
+void ex_log_memory(ex_log *l);
+
+/* Writes status.json alone, or every file. */
+nn_status ex_log_write_status(const ex_log *l, nn_err *err);
+nn_status ex_log_write(const ex_log *l, nn_err *err);
+
+#endif

@@ -1,0 +1,95 @@
+#ifndef MET_MET_H
+#define MET_MET_H
+
+#include <stdint.h>
+#include "nn/arena.h"
+
+/* Collapse metrics: one file per family, one line in metrics.def.  docs/metrics.md tells
+ * how to read each, what its reference value is, and what fools it.
+ *
+ * A view holds one set of embeddings and what several metrics share (unit rows, column
+ * means, eigenvalues, neighbour distances), computed when first asked for.  When an entry
+ * is not finite, or there are fewer than two rows, `usable` is 0, every metric is NaN and
+ * nothing is computed. */
+typedef struct met_view {
+    const float *x; int n, d;           /* embeddings (n, d) */
+    int k;                              /* neighbours for LID (clamped to 1 .. n - 1) */
+    int usable;
+    nn_arena *arena;                    /* holds what is below; the caller rewinds it */
+    float *unit;                        /* rows of length one (eps 1e-12) */
+    double *mean;                       /* column means */
+    double *lambda;                     /* eigenvalues of the centred covariance (/(n-1)) */
+    double *sigma;                      /* singular values of the uncentred X */
+    double *nearest;                    /* distances to the k nearest others */
+} met_view;
+
+met_view met_view_of(nn_arena *a, const float *x, int n, int d, int k);
+const float  *met_unit(met_view *v);            /* (n, d) */
+const double *met_mean(met_view *v);            /* (d) */
+const double *met_lambda(met_view *v);          /* (d), descending, >= 0 */
+const double *met_sigma(met_view *v);           /* (min(n, d)), descending, >= 0 */
+const double *met_nearest(met_view *v);         /* (n, k), ascending in each row; a row is
+                                                   no neighbour of itself, its copies are */
+
+/* What the view is made with.  met_finite: 1 when no entry is NaN or infinite.
+ * met_unit_rows: x_i / max(|x_i|, 1e-12).  met_spectrum: the min(n, d) largest eigenvalues
+ * of Y'Y / denominator, Y = X - mean (or X when mean is NULL), descending; those below
+ * 1e-12 of the largest are rounding and come out as 0.  met_col_std: population standard
+ * deviation of every column. */
+int  met_finite(const float *x, size_t n);
+void met_unit_rows(int n, int d, const float *x, float *unit);
+void met_spectrum(int n, int d, const float *x, const double *mean, double denominator,
+                  double *w, nn_arena *scratch);
+void met_col_std(int n, int d, const float *x, const double *mean, double *std,
+                 nn_arena *scratch);
+
+/* Local intrinsic dimension of one point from the ascending distances r (k) to its
+ * neighbours (spec 4.2, the logging form of LDReg's code); zeros are dropped; NaN when
+ * fewer than two are left. */
+double met_lid(const double *r, int k);
+
+typedef struct met_metric {
+    const char *name;                   /* "collapse/erank" */
+    const char *about;                  /* one line for `fullrank list metrics` */
+    const char *reference;              /* what the reference value is: "isotropic Gaussian" */
+    double (*value)(met_view *v);       /* NaN when undefined */
+    double (*ideal)(int n, int d, int k);   /* the reference at this n, d, k; NaN if none */
+} met_metric;
+
+int               met_metric_count(void);
+const met_metric *met_metric_at(int i);         /* NULL outside 0 .. count - 1 */
+const met_metric *met_metric_find(const char *name);    /* NULL if there is none */
+
+/* Weighted kNN (spec 11.1): bank (bank_n, d) and queries (query_n, d) are features (any
+ * scale: normalised here), cosine similarity, weights exp(sim / temperature).  Of equally
+ * similar bank rows the first counts as nearer; lowest class on equal scores.  k is
+ * clamped to the bank.  Labels are below `classes`.  Returns the share of queries whose
+ * class is right; NaN when bank or queries are empty or hold a number that is not
+ * finite.  Memory: one tile of similarities, whatever the sizes. */
+typedef struct met_knn_settings { int k; double temperature; int classes; } met_knn_settings;
+double met_knn(const met_knn_settings *s, int d, const float *bank, const uint8_t *bank_label,
+               int bank_n, const float *query, const uint8_t *query_label, int query_n,
+               nn_arena *scratch);
+
+/* The first two principal components of unit rows: xy (n, 2); sign fixed so that the
+ * largest loading is positive. share[2]: part of the variance each explains.  All zero
+ * for constant rows, all NaN for an unusable view. */
+void met_pca2(met_view *v, double *xy, double share[2]);
+
+/* The verdict: one word with its rule (docs/metrics.md). */
+typedef enum met_verdict {
+    MET_HEALTHY, MET_DIMENSIONAL, MET_COMPLETE, MET_DIVERGED
+} met_verdict;
+
+typedef struct met_judged {
+    met_verdict verdict;
+    char why[160];                      /* "sqrt(d)*std = 0.13 < 0.35" */
+} met_judged;
+
+/* loss, and the metrics of z the rule reads (collapse/std, collapse/erank); untrained_erank
+ * <= 0 or NaN when not known.  n and d are those of z. */
+met_judged  met_judge(double loss, double std, double erank, double untrained_erank,
+                      int n, int d);
+const char *met_verdict_word(met_verdict v);    /* "healthy", "dimensional collapse", ... */
+
+#endif

@@ -1,0 +1,188 @@
+#include "nn/arena.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "nn/base.h"
+
+enum { ALIGN = 64 };                    /* a cache line, and the widest vector */
+
+/* The range an arena reserves costs addresses, not memory.  64 GiB is more than any step
+ * on a machine this is meant for; where addresses are rationed (ulimit -v) the wish is
+ * halved until it is granted. */
+static const size_t most_reserved = (size_t)64 << 30;
+static const size_t least_reserved = (size_t)64 << 20;
+
+/* Memory is asked for in these pieces at least: a huge page on x86. */
+static const size_t piece = (size_t)2 << 20;
+
+static size_t round_up(size_t bytes, size_t to)
+{
+    return (bytes + to - 1) / to * to;
+}
+
+static void reserve(nn_arena *a)
+{
+    for (size_t want = most_reserved; want >= least_reserved; want /= 2) {
+        void *p = mmap(NULL, want, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                       -1, 0);
+        if (p != MAP_FAILED) {
+            a->base = p;
+            a->reserved = want;
+            return;
+        }
+    }
+    nn_panic(__FILE__, __LINE__, "out of memory: no room for an arena of %zu MiB of addresses"
+             " (ulimit -v?)", least_reserved >> 20);
+}
+
+/* Growing by a quarter keeps the number of requests logarithmic. */
+static void grow(nn_arena *a, size_t need)
+{
+    size_t want = round_up(need > a->backed + a->backed / 4 ? need : a->backed + a->backed / 4,
+                           piece);
+    if (want > a->reserved)
+        want = a->reserved;
+    if (need > want
+        || mprotect(a->base + a->backed, want - a->backed, PROT_READ | PROT_WRITE) != 0)
+        nn_panic(__FILE__, __LINE__, "out of memory: wanted %zu MiB in one arena, holds %zu MiB;"
+                 " a smaller batch or model needs less", need >> 20, a->backed >> 20);
+    a->backed = want;
+    a->grown++;
+}
+
+void *nn_arena_alloc(nn_arena *a, size_t bytes)
+{
+    size_t from = a->at, to = from + round_up(bytes ? bytes : 1, ALIGN);
+
+    NN_NEED(to > from, "arena: %zu bytes wanted", bytes);
+    if (!a->base)
+        reserve(a);
+    if (to > a->backed)
+        grow(a, to);
+    a->at = to;
+    if (to > a->peak)
+        a->peak = to;
+    return a->base + from;
+}
+
+void *nn_arena_zero(nn_arena *a, size_t bytes)
+{
+    return memset(nn_arena_alloc(a, bytes), 0, bytes);
+}
+
+char *nn_arena_copy(nn_arena *a, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    return memcpy(nn_arena_alloc(a, bytes), text, bytes);
+}
+
+size_t nn_arena_mark(const nn_arena *a)
+{
+    return a->at;
+}
+
+void nn_arena_rewind(nn_arena *a, size_t mark)
+{
+    NN_NEED(mark <= a->at, "arena: rewind to %zu, but only %zu bytes are in use", mark, a->at);
+    a->at = mark;
+}
+
+void nn_arena_reset(nn_arena *a)
+{
+    a->at = 0;
+}
+
+void nn_arena_free(nn_arena *a)
+{
+    if (a->base)
+        munmap(a->base, a->reserved);
+    *a = (nn_arena){0};
+}
+
+/* Best fit: the smallest hole that is large enough, the lowest of equals. */
+static int best_hole(const nn_pool *p, size_t bytes)
+{
+    int best = -1;
+    for (int i = 0; i < p->holes; i++)
+        if (p->hole[i].bytes >= bytes
+            && (best < 0 || p->hole[i].bytes < p->hole[best].bytes))
+            best = i;
+    return best;
+}
+
+static void remove_hole(nn_pool *p, int i)
+{
+    memmove(p->hole + i, p->hole + i + 1, sizeof *p->hole * (size_t)(p->holes - i - 1));
+    p->holes--;
+}
+
+void *nn_pool_take(nn_pool *p, size_t bytes)
+{
+    size_t need = round_up(bytes ? bytes : 1, ALIGN), at;
+    int i = best_hole(p, need);
+
+    p->lent += need;
+    if (p->lent > p->peak)
+        p->peak = p->lent;
+    if (i < 0)
+        return nn_arena_alloc(p->arena, need);
+    at = p->hole[i].at;
+    p->hole[i].at += need;
+    p->hole[i].bytes -= need;
+    if (p->hole[i].bytes == 0)
+        remove_hole(p, i);
+    return p->arena->base + at;
+}
+
+void nn_pool_give(nn_pool *p, void *memory, size_t bytes)
+{
+    size_t size = round_up(bytes ? bytes : 1, ALIGN);
+    size_t at = (size_t)((char *)memory - p->arena->base);
+    int i = 0;
+
+    NN_NEED(at + size <= p->arena->at, "pool: %zu bytes at %zu were not lent", size, at);
+    p->lent -= size;
+    while (i < p->holes && p->hole[i].at < at)
+        i++;
+    int joins_below = i > 0 && p->hole[i - 1].at + p->hole[i - 1].bytes == at;
+    int joins_above = i < p->holes && at + size == p->hole[i].at;
+    if (joins_below) {
+        p->hole[i - 1].bytes += size;
+        if (joins_above) {
+            p->hole[i - 1].bytes += p->hole[i].bytes;
+            remove_hole(p, i);
+        }
+    } else if (joins_above) {
+        p->hole[i].at = at;
+        p->hole[i].bytes += size;
+    } else {
+        if (p->holes == p->room) {
+            int room = p->room ? 2 * p->room : 256;
+            nn_hole *more = realloc(p->hole, sizeof *more * (size_t)room);
+            NN_NEED(more, "out of memory: pool of %d holes", room);
+            p->hole = more;
+            p->room = room;
+        }
+        memmove(p->hole + i + 1, p->hole + i, sizeof *p->hole * (size_t)(p->holes - i));
+        p->hole[i] = (nn_hole){ at, size };
+        p->holes++;
+    }
+    /* the topmost hole goes back to the arena, so that it can serve a larger request */
+    if (p->holes && p->hole[p->holes - 1].at + p->hole[p->holes - 1].bytes == p->arena->at)
+        nn_arena_rewind(p->arena, p->hole[--p->holes].at);
+}
+
+void nn_pool_reset(nn_pool *p)
+{
+    p->holes = 0;
+    p->lent = 0;
+}
+
+void nn_pool_free(nn_pool *p)
+{
+    free(p->hole);
+    *p = (nn_pool){0};
+}

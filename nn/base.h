@@ -1,0 +1,46 @@
+#ifndef NN_BASE_H
+#define NN_BASE_H
+
+#include <stddef.h>
+
+/* Errors come in three kinds, and each has one answer.
+ *
+ *   a bug of the caller   NN_NEED prints the place and the values, then aborts
+ *   the world             a function returns nn_status and fills an nn_err
+ *   the numbers           NaN or divergence is a recorded outcome of the run
+ *
+ * The values of nn_status are the exit codes of the command line (docs/cli.md), so
+ * that experiments/main.c, the only place that exits, has nothing to translate. */
+typedef enum nn_status {
+    NN_OK = 0,
+    NN_ERUN = 1,            /* run time: disk full, folder not writable, out of memory */
+    NN_ECONFIG = 2,         /* command line or configuration */
+    NN_ECOLLAPSE = 3,       /* stopped because of collapse (alarm.action=stop) */
+    NN_EDIVERGED = 4,       /* NaN or infinity in the loss or the weights */
+    NN_EDATA = 5,           /* data set missing, truncated or corrupt */
+    NN_ECHECKPOINT = 6,     /* checkpoint unreadable */
+    NN_ECLAIM = 7,          /* a reproduced claim outside its band */
+    NN_EAGAIN = 75          /* interrupted but saved: run again to go on */
+} nn_status;
+
+/* One error text: where, what, what now.  Owned by the caller, empty while all is well. */
+typedef struct nn_err { char text[1024]; } nn_err;
+
+/* Writes the text (err may be NULL) and returns `code`: return nn_fail(err, NN_EDATA, ...); */
+nn_status nn_fail(nn_err *err, nn_status code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+_Noreturn void nn_panic(const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define NN_TRY(call) \
+    do { nn_status s_ = (call); if (s_ != NN_OK) return s_; } while (0)
+#define NN_NEED(cond, ...) \
+    do { if (!(cond)) nn_panic(__FILE__, __LINE__, __VA_ARGS__); } while (0)
+#define NN_COUNT(array) (sizeof (array) / sizeof *(array))
+
+/* The word of `words` (a list that ends with NULL) nearest to `word`, for "did you mean":
+ * Levenshtein distance, NULL when nothing is nearer than half of the word's length. */
+const char *nn_nearest(const char *word, const char *const *words);
+
+#endif

@@ -1,0 +1,433 @@
+/* The functions of a kernel table, written once over 16 lanes.
+ *
+ * ref.c, avx2.c and avx512.c include, in this order: lanes.h, their own lanes_*.h,
+ * an enum with MR (rows of a tile) and NV (vectors of 16 in a row of a tile), and this
+ * file.  A new instruction set (NEON: four registers of four) adds a lanes header and
+ * one such file.  What the lane functions promise, the same in every set:
+ *
+ *   v_set1 v_load v_store           16 floats, any alignment
+ *   v_load_part v_store_part        the first n <= 16; touches no byte beyond them;
+ *                                   a partial load fills the other lanes with zero
+ *   v_add v_sub v_mul v_div v_sqrt  rounded once, to nearest
+ *   v_fma(a, b, c)                  a b + c, rounded once
+ *   v_max v_min                     a > b ? a : b    a < b ? a : b
+ *   v_gt v_pick(m, a, b)            a > b, false for NaN;   m ? a : b
+ *   v_abs v_sign(a, s)              |a|    |a| with the sign of s
+ *   v_power(n)                      2^n, n integral, -126 <= n <= 127
+ *   v_split(x, &e)                  x = m 2^e, root(1/2) <= m < root(2), x normal
+ *   v_fold(a)                       sum of the lanes, folded 8-4-2-1
+ *
+ * The result depends on the sign of a zero or on which NaN nowhere but in v_max, v_min,
+ * whose second operand wins: max(0, x) keeps a NaN, max(x, 0) would hide it. */
+
+enum { NR = 16 * NV, WIDE = 4 };    /* WIDE: columns' vectors summed side by side */
+
+LANE vec v_zero(void)
+{
+    return v_set1(0);
+}
+
+LANE vec v_relu(vec x)
+{
+    return v_max(v_zero(), x);
+}
+
+/* ---- tiles ----------------------------------------------------------------------
+ * Each form is written once as an inline function whose last two arguments are
+ * constants: nv vectors per row, and edge = 1 for tiles that are not full.  An edge tile
+ * reads no row of A, no column of B and no element of C beyond those the tile has: rows
+ * that are not there repeat the last one, and their sums are dropped. */
+
+LANE void put(vec s[MR][NV], const nn_tile *t, const int nv, const int edge)
+{
+    float *c = t->c;
+    UNROLL
+    for (int i = 0; i < MR; i++, c += t->ldc) {
+        if (edge && i >= t->rows)
+            break;
+        UNROLL
+        for (int v = 0; v < nv; v++) {
+            size_t left = (size_t)(t->cols - 16 * v);
+            if (edge && left < 16) {
+                if (t->add)
+                    s[i][v] = v_add(v_load_part(c + 16 * v, left), s[i][v]);
+                v_store_part(c + 16 * v, left, s[i][v]);
+            } else {
+                if (t->add)
+                    s[i][v] = v_add(v_load(c + 16 * v), s[i][v]);
+                v_store(c + 16 * v, s[i][v]);
+            }
+        }
+    }
+}
+
+LANE vec get(const float *b, const nn_tile *t, int v, const int edge)
+{
+    size_t left = (size_t)(t->cols - 16 * v);
+    return edge && left < 16 ? v_load_part(b + 16 * v, left) : v_load(b + 16 * v);
+}
+
+LANE int row_of(const nn_tile *t, int i, const int edge)
+{
+    return edge && i >= t->rows ? t->rows - 1 : i;
+}
+
+/* Sets the sums to zero and calls for the lines of C, which are wanted at the end. */
+LANE void begin(vec s[MR][NV], const nn_tile *t, const int edge)
+{
+    for (int i = 0; i < (edge ? t->rows : MR); i++)
+        __builtin_prefetch(t->c + (size_t)i * t->ldc, 1);
+    UNROLL
+    for (int i = 0; i < MR; i++)
+        UNROLL
+        for (int v = 0; v < NV; v++)
+            s[i][v] = v_zero();
+}
+
+LANE void panel(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
+                const nn_tile *t, const int nv, const int edge)
+{
+    vec s[MR][NV], bk[NV];
+    int at[MR];
+    UNROLL
+    for (int i = 0; i < MR; i++)
+        at[i] = row_of(t, i, edge);
+    begin(s, t, edge);
+    for (size_t k = 0; k < kc; k++, a += lda, b += ldb) {
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            bk[v] = get(b, t, v, edge);
+        UNROLL
+        for (int i = 0; i < MR; i++) {
+            vec ai = v_set1(a[at[i]]);
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                s[i][v] = v_fma(ai, bk[v], s[i][v]);
+        }
+    }
+    put(s, t, nv, edge);
+}
+
+LANE void rows(size_t segs, size_t kc, size_t gap, const float *const *row,
+               const float *b, const nn_tile *t, const int nv, const int edge)
+{
+    vec s[MR][NV], bk[NV];
+    const float *r[MR];
+    UNROLL
+    for (int i = 0; i < MR; i++)
+        r[i] = row[row_of(t, i, edge)];
+    begin(s, t, edge);
+    for (size_t at = 0; segs > 0; segs--, at += gap)
+        for (size_t k = at; k < at + kc; k++, b += NR) {
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                bk[v] = v_load(b + 16 * v);
+            UNROLL
+            for (int i = 0; i < MR; i++) {
+                vec ai = v_set1(r[i][k]);
+                UNROLL
+                for (int v = 0; v < nv; v++)
+                    s[i][v] = v_fma(ai, bk[v], s[i][v]);
+            }
+        }
+    put(s, t, nv, edge);
+}
+
+LANE void taps(size_t kc, const float *const *pix, size_t at, const float *b, size_t ldb,
+               const nn_tile *t, const int nv, const int edge)
+{
+    vec s[MR][NV], bk[NV];
+    size_t off[MR];
+    UNROLL
+    for (int i = 0; i < MR; i++)
+        off[i] = (size_t)row_of(t, i, edge);
+    begin(s, t, edge);
+    for (size_t k = 0; k < kc; k++, b += ldb) {
+        const float *a = pix[k] + at;
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            bk[v] = get(b, t, v, edge);
+        UNROLL
+        for (int i = 0; i < MR; i++) {
+            vec ai = v_set1(a[off[i]]);
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                s[i][v] = v_fma(ai, bk[v], s[i][v]);
+        }
+    }
+    put(s, t, nv, edge);
+}
+
+static int is_full(const nn_tile *t, int nv)
+{
+    return t->rows == MR && t->cols == 16 * nv;
+}
+
+static void tile_panel(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
+                       const nn_tile *t)
+{
+    if (is_full(t, NV))
+        panel(kc, a, lda, b, ldb, t, NV, 0);
+    else if (NV > 1 && is_full(t, 1))
+        panel(kc, a, lda, b, ldb, t, 1, 0);
+    else if (NV > 1 && t->cols <= 16)
+        panel(kc, a, lda, b, ldb, t, 1, 1);
+    else
+        panel(kc, a, lda, b, ldb, t, NV, 1);
+}
+
+static void tile_rows(size_t segs, size_t kc, size_t gap, const float *const *row,
+                      const float *b, const nn_tile *t)
+{
+    if (is_full(t, NV))
+        rows(segs, kc, gap, row, b, t, NV, 0);
+    else if (NV > 1 && is_full(t, 1))
+        rows(segs, kc, gap, row, b, t, 1, 0);
+    else if (NV > 1 && t->cols <= 16)
+        rows(segs, kc, gap, row, b, t, 1, 1);
+    else
+        rows(segs, kc, gap, row, b, t, NV, 1);
+}
+
+static void tile_taps(size_t kc, const float *const *pix, size_t at, const float *b,
+                      size_t ldb, const nn_tile *t)
+{
+    if (is_full(t, NV))
+        taps(kc, pix, at, b, ldb, t, NV, 0);
+    else if (NV > 1 && is_full(t, 1))
+        taps(kc, pix, at, b, ldb, t, 1, 0);
+    else if (NV > 1 && t->cols <= 16)
+        taps(kc, pix, at, b, ldb, t, 1, 1);
+    else
+        taps(kc, pix, at, b, ldb, t, NV, 1);
+}
+
+/* ---- sums over n elements: element i goes to lane i mod 16 ------------------------- */
+
+static float dot(size_t n, const float *x, const float *y)
+{
+    vec s = v_zero();
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        s = v_fma(v_load(x + i), v_load(y + i), s);
+    if (i < n)
+        s = v_fma(v_load_part(x + i, n - i), v_load_part(y + i, n - i), s);
+    return v_fold(s);
+}
+
+static float sum(size_t n, const float *x)
+{
+    vec s = v_zero();
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        s = v_add(s, v_load(x + i));
+    if (i < n)
+        s = v_add(s, v_load_part(x + i, n - i));
+    return v_fold(s);
+}
+
+static float dist2(size_t n, const float *x, const float *y)
+{
+    vec s = v_zero(), d;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        d = v_sub(v_load(x + i), v_load(y + i));
+        s = v_fma(d, d, s);
+    }
+    if (i < n) {
+        d = v_sub(v_load_part(x + i, n - i), v_load_part(y + i, n - i));
+        s = v_fma(d, d, s);
+    }
+    return v_fold(s);
+}
+
+/* ---- elementwise ------------------------------------------------------------------ */
+
+static void axpy(size_t n, float a, const float *x, float *y)
+{
+    vec va = v_set1(a);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        v_store(y + i, v_fma(va, v_load(x + i), v_load(y + i)));
+    if (i < n)
+        v_store_part(y + i, n - i,
+                     v_fma(va, v_load_part(x + i, n - i), v_load_part(y + i, n - i)));
+}
+
+LANE vec nearest(vec x)                     /* |x| < 2^22; ties to even */
+{
+    vec big = v_set1(0x1.8p23f);
+    return v_sub(v_add(x, big), big);
+}
+
+#include "nn/kern/vmath.h"
+
+LANE void map(size_t n, const float *x, float *y, vec (*f)(vec))
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        v_store(y + i, f(v_load(x + i)));
+    if (i < n)
+        v_store_part(y + i, n - i, f(v_load_part(x + i, n - i)));
+}
+
+static void exp_each(size_t n, const float *x, float *y)
+{
+    map(n, x, y, v_exp);
+}
+
+static void log_each(size_t n, const float *x, float *y)
+{
+    map(n, x, y, v_log);
+}
+
+static void tanh_each(size_t n, const float *x, float *y)
+{
+    map(n, x, y, v_tanh);
+}
+
+/* ---- columns: one accumulator per column, rows in order ------------------------------
+ * Sums take up to WIDE vectors of columns down all rows at a time; the last, narrower
+ * group takes one vector at a time.  Columns never meet, so the grouping cannot be seen. */
+
+LANE vec load_cols(const float *p, size_t left)
+{
+    return left < 16 ? v_load_part(p, left) : v_load(p);
+}
+
+LANE void store_cols(float *p, size_t left, vec a)
+{
+    if (left < 16)
+        v_store_part(p, left, a);
+    else
+        v_store(p, a);
+}
+
+LANE void down_sum(size_t rows_, size_t c, size_t left, const float *x, float *s,
+                   const int wide)
+{
+    vec a[WIDE];
+    UNROLL
+    for (int w = 0; w < wide; w++)
+        a[w] = v_zero();
+    for (size_t i = 0; i < rows_; i++, x += c) {
+        UNROLL
+        for (int w = 0; w < wide; w++)
+            a[w] = v_add(a[w], wide > 1 ? v_load(x + 16 * w) : load_cols(x, left));
+    }
+    UNROLL
+    for (int w = 0; w < wide; w++)
+        store_cols(s + 16 * w, left, a[w]);
+}
+
+static void col_sum(size_t rows_, size_t c, const float *x, float *s)
+{
+    size_t j = 0;
+    for (; j + 16 * WIDE <= c; j += 16 * WIDE)
+        down_sum(rows_, c, 16, x + j, s + j, WIDE);
+    for (; j < c; j += 16)
+        down_sum(rows_, c, c - j, x + j, s + j, 1);
+}
+
+LANE void down_sq(size_t rows_, size_t c, size_t left, const float *x, const float *mean,
+                  float *q, const int wide)
+{
+    vec a[WIDE], m[WIDE];
+    UNROLL
+    for (int w = 0; w < wide; w++) {
+        a[w] = v_zero();
+        m[w] = wide > 1 ? v_load(mean + 16 * w) : load_cols(mean, left);
+    }
+    for (size_t i = 0; i < rows_; i++, x += c) {
+        UNROLL
+        for (int w = 0; w < wide; w++) {
+            vec d = v_sub(wide > 1 ? v_load(x + 16 * w) : load_cols(x, left), m[w]);
+            a[w] = v_fma(d, d, a[w]);
+        }
+    }
+    UNROLL
+    for (int w = 0; w < wide; w++)
+        store_cols(q + 16 * w, left, a[w]);
+}
+
+static void col_sq(size_t rows_, size_t c, const float *x, const float *mean, float *q)
+{
+    size_t j = 0;
+    for (; j + 16 * WIDE <= c; j += 16 * WIDE)
+        down_sq(rows_, c, 16, x + j, mean + j, q + j, WIDE);
+    for (; j < c; j += 16)
+        down_sq(rows_, c, c - j, x + j, mean + j, q + j, 1);
+}
+
+/* ---- batch normalisation ------------------------------------------------------------ */
+
+static void bn_apply(size_t rows_, size_t c, const float *x, const float *a, const float *b,
+                     const float *r, int relu, float *y)
+{
+    for (size_t i = 0; i < rows_ * c; i += c)
+        for (size_t j = 0; j < c; j += 16) {
+            size_t left = c - j, at = i + j;
+            vec v = v_fma(load_cols(x + at, left), load_cols(a + j, left),
+                          load_cols(b + j, left));
+            if (r)
+                v = v_add(v, load_cols(r + at, left));
+            if (relu)
+                v = v_relu(v);
+            store_cols(y + at, left, v);
+        }
+}
+
+/* the gradient before the activation: dy where y > 0 */
+LANE vec before(const float *y, const float *dy, size_t left, int relu)
+{
+    vec g = load_cols(dy, left);
+    return relu ? v_pick(v_gt(load_cols(y, left), v_zero()), g, v_zero()) : g;
+}
+
+static void bn_sums(size_t rows_, size_t c, const float *x, const float *y, const float *dy,
+                    const float *mean, int relu, float *s, float *t)
+{
+    for (size_t j = 0; j < c; j += 16) {
+        size_t left = c - j;
+        vec sj = v_zero(), tj = v_zero(), m = load_cols(mean + j, left);
+        for (size_t i = 0, at = j; i < rows_; i++, at += c) {
+            vec g = before(relu ? y + at : dy + at, dy + at, left, relu);
+            sj = v_add(sj, g);
+            tj = v_fma(g, v_sub(load_cols(x + at, left), m), tj);
+        }
+        store_cols(s + j, left, sj);
+        store_cols(t + j, left, tj);
+    }
+}
+
+static void bn_grad(size_t rows_, size_t c, const float *x, const float *y, const float *dy,
+                    const float *mean, const float *p, const float *q, const float *u,
+                    int relu, int add, float *dx, float *dr)
+{
+    for (size_t i = 0; i < rows_ * c; i += c)
+        for (size_t j = 0; j < c; j += 16) {
+            size_t left = c - j, at = i + j;
+            vec g = before(relu ? y + at : dy + at, dy + at, left, relu);
+            vec d = v_sub(load_cols(x + at, left), load_cols(mean + j, left));
+            d = v_fma(load_cols(q + j, left), d, load_cols(u + j, left));
+            d = v_fma(load_cols(p + j, left), g, d);
+            if (add & 1)
+                d = v_add(load_cols(dx + at, left), d);
+            store_cols(dx + at, left, d);
+            if (dr) {
+                if (add & 2)
+                    g = v_add(load_cols(dr + at, left), g);
+                store_cols(dr + at, left, g);
+            }
+        }
+}
+
+#define NN_KERN_TABLE(text)                                                               \
+    {                                                                                     \
+        .name = (text), .mr = MR, .nr = NR,                                               \
+        .tile_panel = tile_panel, .tile_rows = tile_rows, .tile_taps = tile_taps,         \
+        .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,                             \
+        .exp = exp_each, .log = log_each, .tanh = tanh_each,                              \
+        .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                       \
+        .bn_sums = bn_sums, .bn_grad = bn_grad                                            \
+    }

@@ -1,0 +1,88 @@
+#ifndef NN_KERN_H
+#define NN_KERN_H
+
+#include <stddef.h>
+
+/* Kernels: everything that profits from SIMD, once per instruction set.
+ *
+ * A table holds the same functions for one instruction set.  All tables give the same
+ * bits, because all follow one plan:
+ *   - matrix products: one accumulator per element of C, k in order, always fused
+ *     multiply-add, blocks of at most NN_KC terms, each block added to C once
+ *   - sums: 16 virtual lanes (element i goes to lane i mod 16), folded 8-4-2-1
+ *   - columns (channels): one accumulator per column, rows in order
+ *   - no reciprocal or root approximations; max(a, b) is a > b ? a : b
+ * What a NaN's payload and sign are is not part of the plan; that it is one, is.
+ * tests/test_kern.c compares the tables byte for byte on ragged shapes. */
+enum {
+    NN_LANES = 16,          /* part of the result's format */
+    NN_KC = 256,            /* part of the result's format */
+    NN_ROWS = 256           /* rows of one chunk in column sums: part of the format */
+};
+
+/* Where a tile of sums goes: c(i,j) at c[i * ldc + j] for i < rows, j < cols; add = 0
+ * overwrites, 1 adds. */
+typedef struct nn_tile {
+    float *c;
+    size_t ldc;
+    int rows, cols, add;                /* 1 <= rows <= mr, 1 <= cols <= nr */
+} nn_tile;
+
+typedef struct nn_kern {
+    const char *name;
+
+    /* Tiles of mr x nr sums over k.  A tile reads only rows of A below t->rows and columns
+     * of B below t->cols (`rows` excepted: its B is packed, so padded to nr).
+     *   panel   A(i,k) = a[k * lda + i]        B(k,j) = b[k * ldb + j]
+     *   rows    A(i,k) = row[i][s * gap + q]   B(k,j) = b[k * nr + j],  k = s * kc + q
+     *   taps    A(i,k) = pix[k][at + i]        B(k,j) = b[k * ldb + j]
+     * `rows` runs through `segs` segments of kc terms, all into one accumulator. */
+    int mr, nr;
+    void (*tile_panel)(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
+                       const nn_tile *t);
+    void (*tile_rows)(size_t segs, size_t kc, size_t gap, const float *const *row,
+                      const float *b, const nn_tile *t);
+    void (*tile_taps)(size_t kc, const float *const *pix, size_t at, const float *b,
+                      size_t ldb, const nn_tile *t);
+
+    /* 16-lane sums over n elements */
+    float (*dot)(size_t n, const float *x, const float *y);
+    float (*sum)(size_t n, const float *x);
+    float (*dist2)(size_t n, const float *x, const float *y);    /* sum (x - y)^2 */
+
+    /* elementwise over n elements; y may be x */
+    void (*axpy)(size_t n, float a, const float *x, float *y);   /* y = fma(a, x, y) */
+    void (*exp)(size_t n, const float *x, float *y);             /* error, special values: vmath.h */
+    void (*log)(size_t n, const float *x, float *y);
+    void (*tanh)(size_t n, const float *x, float *y);
+
+    /* columns of a row-major block of `rows` x `c`; results have c elements */
+    void (*col_sum)(size_t rows, size_t c, const float *x, float *s);
+    void (*col_sq)(size_t rows, size_t c, const float *x, const float *mean, float *q);
+                                                        /* q_j = sum_i (x_ij - mean_j)^2 */
+    /* batch normalisation, y = act(x * a_j + b_j + r); r may be NULL; relu 0 or 1.
+     * The activation is max(0, v): a NaN passes through it, so that it can be noticed. */
+    void (*bn_apply)(size_t rows, size_t c, const float *x, const float *a, const float *b,
+                     const float *r, int relu, float *y);
+    /* g = relu ? (y > 0 ? dy : 0) : dy;   s_j = sum_i g,   t_j = sum_i g * (x - mean_j) */
+    void (*bn_sums)(size_t rows, size_t c, const float *x, const float *y, const float *dy,
+                    const float *mean, int relu, float *s, float *t);
+    /* dx (+)= p_j g + q_j (x - mean_j) + u_j;  dr (+)= g when dr is not NULL.
+     * add bit 0: dx is added to, bit 1: dr is added to */
+    void (*bn_grad)(size_t rows, size_t c, const float *x, const float *y, const float *dy,
+                    const float *mean, const float *p, const float *q, const float *u,
+                    int relu, int add, float *dx, float *dr);
+} nn_kern;
+
+/* The table in use: from the start of the process the best that the CPU has, or the one
+ * named by FULLRANK_KERN if that can be used.
+ * nn_kern_choose(NULL) reads the environment again; it returns 0 and changes nothing when
+ * the name is unknown or the CPU lacks it, so that main can tell the user.  Tables usable here: nn_kern_at(0..count-1),
+ * slowest first; nn_kern_names lists every compiled table, usable here or not. */
+extern const nn_kern *nn_kern_now;
+int            nn_kern_choose(const char *name);
+int            nn_kern_count(void);
+const nn_kern *nn_kern_at(int i);
+const char *const *nn_kern_names(void);         /* NULL-terminated */
+
+#endif

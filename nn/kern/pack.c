@@ -1,0 +1,94 @@
+#include "nn/kern/pack.h"
+
+#include <string.h>
+
+/* Four floats, in whatever register the machine has for them. */
+typedef float four __attribute__((vector_size(16)));
+
+static four load4(const float *p)
+{
+    four v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static void store4(float *p, four v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* rows lie side by side: a(0,k) .. a(width-1,k) are neighbours */
+static void copy_rows(size_t width, size_t k, const float *p, size_t step, float *out)
+{
+    for (size_t q = 0; q < k; q++, p += step, out += width) {
+        size_t i = 0;
+        for (; i + 4 <= width; i += 4)
+            store4(out + i, load4(p + i));
+        for (; i < width; i++)
+            out[i] = p[i];
+    }
+}
+
+void nn_pack_pixels(size_t rows, size_t width, size_t k, const float *const *pix, size_t at,
+                    float *out)
+{
+    for (size_t q = 0; q < k; q++, out += width) {
+        const float *p = pix[q] + at;
+        size_t i = 0;
+        for (; i + 4 <= rows; i += 4)
+            store4(out + i, load4(p + i));
+        for (; i < rows; i++)
+            out[i] = p[i];
+    }
+}
+
+/* four rows, each contiguous in k: turned four by four */
+static void turn4(size_t width, size_t k, const float *p, size_t step, float *out)
+{
+    size_t q = 0;
+    for (; q + 4 <= k; q += 4, p += 4, out += 4 * width) {
+        four a = load4(p), b = load4(p + step);
+        four c = load4(p + 2 * step), d = load4(p + 3 * step);
+        four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+        four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+        four ef = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        four gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        store4(out, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+        store4(out + width, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+        store4(out + 2 * width, __builtin_shufflevector(ef, gh, 0, 1, 4, 5));
+        store4(out + 3 * width, __builtin_shufflevector(ef, gh, 2, 3, 6, 7));
+    }
+    for (; q < k; q++, p++, out += width)
+        for (size_t i = 0; i < 4; i++)
+            out[i] = p[i * step];
+}
+
+static void turn2(size_t width, size_t k, const float *p, size_t step, float *out)
+{
+    for (size_t q = 0; q < k; q++, out += width) {
+        out[0] = p[q];
+        out[1] = p[step + q];
+    }
+}
+
+void nn_pack(size_t rows, size_t width, size_t k, nn_mat a, float *out)
+{
+    if (a.rs == 1 && rows == width) {
+        copy_rows(width, k, a.p, a.cs, out);
+        return;
+    }
+    size_t i = 0;
+    if (a.cs == 1) {
+        for (; i + 4 <= rows; i += 4)
+            turn4(width, k, a.p + i * a.rs, a.rs, out + i);
+        if (i + 2 <= rows) {
+            turn2(width, k, a.p + i * a.rs, a.rs, out + i);
+            i += 2;
+        }
+    }
+    for (size_t q = 0; q < k; q++) {
+        const float *p = a.p + q * a.cs;
+        for (size_t r = i; r < width; r++)
+            out[q * width + r] = r < rows ? p[r * a.rs] : 0;
+    }
+}

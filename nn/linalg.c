@@ -1,0 +1,521 @@
+#include "nn/linalg.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "nn/base.h"
+#include "nn/par.h"
+
+/* Two doubles side by side: a register of every 64-bit CPU, so that the plain baseline
+ * computes two at a time.  Loads and stores go through `at`, which asks for no more
+ * alignment than a double has. */
+typedef double pair __attribute__((vector_size(16)));
+typedef double loose __attribute__((vector_size(16), aligned(8), may_alias));
+
+static pair at(const double *p)
+{
+    return *(const loose *)p;
+}
+
+static void put(double *p, pair x)
+{
+    *(loose *)p = x;
+}
+
+enum {
+    ROWS = 256,             /* rows of one chunk of column sums: part of the result */
+    PANEL = 4,              /* columns packed together for nn_gram */
+    STRIPE = 8,             /* columns that take rotations together: one cache line */
+    ALONE = 64,             /* smaller matrices are not worth waking the team */
+    SWEEPS = 32,            /* QL sweeps collected before they are applied */
+    PATIENCE = 30           /* sweeps per eigenvalue; two or three are usual */
+};
+
+/* Runs `run` over stripes of n rows or columns. */
+static void share(int n, nn_job *run, void *ctx)
+{
+    size_t jobs = ((size_t)n + STRIPE - 1) / STRIPE;
+
+    if (n >= ALONE)
+        nn_par_run(jobs, run, ctx);
+    else
+        for (size_t j = 0; j < jobs; j++)
+            run(ctx, j, 0);
+}
+
+/* ---- symmetric eigenvalues -------------------------------------------------------- */
+
+/* sum x_i y_i over four lanes, part of the result: element i goes to lane i mod 4 */
+static double dot(int n, const double *x, const double *y)
+{
+    pair even = {0, 0}, odd = {0, 0};
+    int i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        even += at(x + i) * at(y + i);
+        odd += at(x + i + 2) * at(y + i + 2);
+    }
+    double s = (even[0] + odd[0]) + (even[1] + odd[1]);
+    for (; i < n; i++)
+        s += x[i] * y[i];
+    return s;
+}
+
+static void axpy(int n, double a, const double *x, double *y)
+{
+    int i = 0;
+
+    for (; i + 2 <= n; i += 2)
+        put(y + i, at(y + i) + a * at(x + i));
+    for (; i < n; i++)
+        y[i] += a * x[i];
+}
+
+/* row -= a x + b y, then p += t row and the result is row . v: what one step of the
+ * tridiagonalisation does to a row, in a single pass over it */
+static double row_step(int n, double *row, double a, const double *x, double b,
+                       const double *y, double t, const double *v, double *p)
+{
+    pair even = {0, 0}, odd = {0, 0};
+    int i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        pair r = at(row + i) - (a * at(x + i) + b * at(y + i));
+        pair q = at(row + i + 2) - (a * at(x + i + 2) + b * at(y + i + 2));
+        put(row + i, r);
+        put(row + i + 2, q);
+        put(p + i, at(p + i) + t * r);
+        put(p + i + 2, at(p + i + 2) + t * q);
+        even += r * at(v + i);
+        odd += q * at(v + i + 2);
+    }
+    double s = (even[0] + odd[0]) + (even[1] + odd[1]);
+    for (; i < n; i++) {
+        row[i] -= a * x[i] + b * y[i];
+        p[i] += t * row[i];
+        s += row[i] * v[i];
+    }
+    return s;
+}
+
+/* Turns x (n) into u so that (I - u u'/h) x = (0, ..., 0, e); returns h, or 0 if x is zero
+ * but for its last element, which then is e.  Squares near the smallest normal number
+ * have lost digits: below that over eps, 1e-146 of the largest entry, they count as zero. */
+static double reflector(int n, double *x, double *e)
+{
+    double rest = dot(n - 1, x, x), last = x[n - 1];
+
+    if (rest <= DBL_MIN / DBL_EPSILON) {
+        *e = last;
+        return 0;
+    }
+    double length = sqrt(rest + last * last);
+
+    *e = last > 0 ? -length : length;           /* opposite sign: no cancellation below */
+    x[n - 1] = last - *e;
+    return length * length - last * *e;
+}
+
+/* A = Q T Q': diagonal of T into w, e[i] = T(i, i-1).  Row i of A keeps u_i (elements
+ * 0..i-1) and h[i] its scale, from which Q is put together later.  Step i reflects with
+ *   p = A u / h,  q = p - (u'p / 2h) u,  A -= u q' + q u'
+ * and the update is carried out while the next step's A u reads the same rows. */
+static void tridiagonal(int n, double *a, double *w, double *e, double *h,
+                        nn_arena *scratch)
+{
+    double *q = NN_NEW0(scratch, double, n), *p = NN_NEW0(scratch, double, n);
+    double *none = NN_NEW0(scratch, double, n);
+    const double *u = none;                     /* the reflector whose update is due */
+
+    for (int i = n - 1; i >= 1; i--) {
+        double *v = a + (size_t)i * n;
+
+        axpy(i + 1, -q[i], u, v);               /* row i catches up */
+        axpy(i + 1, -u[i], q, v);
+        w[i] = v[i];
+        h[i] = reflector(i, v, &e[i]);
+
+        memset(p, 0, sizeof *p * (size_t)i);
+        for (int j = 0; j < i; j++) {
+            double *row = a + (size_t)j * n;
+            double s = row_step(j, row, u[j], q, q[j], u, v[j], v, p);
+            row[j] -= 2 * (u[j] * q[j]);
+            p[j] += s + row[j] * v[j];
+        }
+        if (h[i] == 0) {
+            memset(q, 0, sizeof *q * (size_t)n);
+            u = none;
+            continue;
+        }
+        for (int j = 0; j < i; j++)
+            p[j] /= h[i];
+        axpy(i, -dot(i, v, p) / (2 * h[i]), v, p);
+        double *swap = q;
+        q = p;
+        p = swap;
+        u = v;
+    }
+    w[0] = a[0];
+    e[0] = h[0] = 0;
+}
+
+typedef struct build { double *a; const double *u, *h; int n; } build;
+
+/* Row r of Q' starts as a row of the identity and takes every later reflector in turn:
+ * row <- row H_i, i = r+1 ... n-1.  Rows do not depend on each other. */
+static void build_rows(void *ctx, size_t job, int worker)
+{
+    const build *b = ctx;
+    int n = b->n, first = (int)job * STRIPE, end = first + STRIPE < n ? first + STRIPE : n;
+    (void)worker;
+
+    for (int r = first; r < end; r++) {
+        memset(b->a + (size_t)r * n, 0, sizeof *b->a * (size_t)n);
+        b->a[(size_t)r * n + r] = 1;
+    }
+    for (int i = first + 1; i < n; i++) {
+        const double *u = b->u + (size_t)i * n;
+        if (b->h[i] == 0)
+            continue;
+        for (int r = first; r < end && r < i; r++) {
+            double *row = b->a + (size_t)r * n;
+            axpy(i, -dot(i, row, u) / b->h[i], u, row);
+        }
+    }
+}
+
+/* Q' = H_1 H_2 ... H_{n-1} over A, H_i = I - u_i u_i'/h_i */
+static void put_together(int n, double *a, const double *h, nn_arena *scratch)
+{
+    size_t mark = nn_arena_mark(scratch), all = (size_t)n * (size_t)n;
+    double *u = NN_NEW(scratch, double, all);
+    build b = { a, u, h, n };
+
+    memcpy(u, a, sizeof *u * all);
+    share(n, build_rows, &b);
+    nn_arena_rewind(scratch, mark);
+}
+
+/* A sweep of QL is a chain of plane rotations of rows (i, i+1), i = top-1, top-2, ...
+ * Sweeps are collected, then applied stripe by stripe: within a stripe the chain passes
+ * from row to row in registers. */
+typedef struct turn { double c, s; } turn;
+typedef struct sweep { int top, count; } sweep;
+
+typedef struct rotations {
+    int n, sweeps;
+    size_t turns;
+    double *a;
+    turn *turn;                     /* SWEEPS * n */
+    sweep *sweep;                   /* SWEEPS */
+} rotations;
+
+static void turn_stripe(void *ctx, size_t job, int worker)
+{
+    const rotations *r = ctx;
+    const turn *t = r->turn;
+    double *a = r->a + job * STRIPE;
+    size_t n = (size_t)r->n;
+    int wide = (int)(n - job * STRIPE);
+    (void)worker;
+
+    for (int k = 0; k < r->sweeps; k++) {
+        double *row = a + (size_t)r->sweep[k].top * n;
+        const turn *end = t + r->sweep[k].count;
+
+        if (wide >= STRIPE) {
+            pair g0 = at(row), g1 = at(row + 2), g2 = at(row + 4), g3 = at(row + 6);
+            for (; t < end; t++, row -= n) {
+                const double *up = row - n;
+                pair c = { t->c, t->c }, s = { t->s, t->s };
+                pair f0 = at(up), f1 = at(up + 2), f2 = at(up + 4), f3 = at(up + 6);
+                put(row, s * f0 + c * g0);
+                put(row + 2, s * f1 + c * g1);
+                put(row + 4, s * f2 + c * g2);
+                put(row + 6, s * f3 + c * g3);
+                g0 = c * f0 - s * g0;
+                g1 = c * f1 - s * g1;
+                g2 = c * f2 - s * g2;
+                g3 = c * f3 - s * g3;
+            }
+            put(row, g0);
+            put(row + 2, g1);
+            put(row + 4, g2);
+            put(row + 6, g3);
+        } else {
+            for (; t < end; t++, row -= n)
+                for (int j = 0; j < wide; j++) {
+                    double f = row[j - (ptrdiff_t)n], g = row[j];
+                    row[j] = t->s * f + t->c * g;
+                    row[j - (ptrdiff_t)n] = t->c * f - t->s * g;
+                }
+        }
+    }
+}
+
+static void rotate(rotations *r)
+{
+    share(r->n, turn_stripe, r);
+    r->sweeps = 0;
+    r->turns = 0;
+}
+
+/* sqrt(x^2 + y^2).  Entries are at most about n, so nothing overflows; below 1e-140 the
+ * squares would underflow, so small pairs are scaled by an exact power of two. */
+static double length2(double x, double y)
+{
+    double q = x * x + y * y;
+
+    if (q > 1e-280)
+        return sqrt(q);
+    x *= 0x1p500;
+    y *= 0x1p500;
+    return sqrt(x * x + y * y) * 0x1p-500;
+}
+
+/* One implicit QL sweep on the block l..m of T (diagonal d, e[i] = T(i+1, i)), with the
+ * shift that Wilkinson gave: the eigenvalue of its first 2 x 2 block nearer to d[l].
+ * Chases the bulge from m up to l. */
+static void ql_sweep(int l, int m, double *d, double *e, rotations *keep)
+{
+    double half = (d[l + 1] - d[l]) / (2 * e[l]);
+    double g = d[m] - d[l] + e[l] / (half + copysign(length2(half, 1), half));
+    double s = 1, c = 1, less = 0;
+    int i = m - 1;
+
+    for (; i >= l; i--) {
+        double f = s * e[i], b = c * e[i], r = length2(f, g);
+
+        e[i + 1] = r;
+        if (r == 0) {                           /* the block fell apart at i + 1 */
+            d[i + 1] -= less;
+            e[m] = 0;
+            break;
+        }
+        s = f / r;
+        c = g / r;
+        g = d[i + 1] - less;
+        r = (d[i] - g) * s + 2 * c * b;
+        less = s * r;
+        d[i + 1] = g + less;
+        g = c * r - b;
+        if (keep)
+            keep->turn[keep->turns++] = (turn){ c, s };
+    }
+    if (keep)
+        keep->sweep[keep->sweeps++] = (sweep){ m, m - 1 - i };
+    if (i < l) {
+        d[l] -= less;
+        e[l] = g;
+        e[m] = 0;
+    }
+}
+
+static int ql(int n, double *d, double *e, rotations *keep)
+{
+    for (int l = 0; l < n; l++)
+        for (int tries = 0;; tries++) {
+            int m = l;
+            while (m < n - 1
+                   && fabs(e[m]) > DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1])) + DBL_MIN)
+                m++;
+            if (m == l)
+                break;
+            if (tries == PATIENCE)
+                return 1;
+            if (m < n - 1)
+                e[m] = 0;
+            ql_sweep(l, m, d, e, keep);
+            if (keep && keep->sweeps == SWEEPS)
+                rotate(keep);
+        }
+    if (keep)
+        rotate(keep);
+    return 0;
+}
+
+/* Selection sort: at most n swaps of rows. */
+static void sort_descending(int n, double *w, double *a)
+{
+    for (int i = 0; i < n; i++) {
+        int best = i;
+        for (int j = i + 1; j < n; j++)
+            if (w[j] > w[best])
+                best = j;
+        if (best == i)
+            continue;
+        double keep = w[i];
+        w[i] = w[best];
+        w[best] = keep;
+        for (int j = 0; a && j < n; j++) {
+            keep = a[(size_t)i * n + j];
+            a[(size_t)i * n + j] = a[(size_t)best * n + j];
+            a[(size_t)best * n + j] = keep;
+        }
+    }
+}
+
+/* The power of two that brings the largest entry of the lower triangle into [1/2, 1), as
+ * an exponent, so that no square overflows; 1 in *bad when an entry is not finite. */
+static int exponent(int n, const double *a, int *bad)
+{
+    double most = 0;
+    int up = 0;
+
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++) {
+            double v = fabs(a[(size_t)i * n + j]);
+            if (!(v <= DBL_MAX))
+                *bad = 1;
+            if (v > most)
+                most = v;
+        }
+    (void)frexp(most, &up);
+    return -up;
+}
+
+int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch)
+{
+    size_t mark = nn_arena_mark(scratch);
+    int bad = 0, up = exponent(n, a, &bad);
+
+    NN_NEED(n > 0, "eigenvalues of a %d x %d matrix", n, n);
+    if (!bad) {
+        double *e = NN_NEW(scratch, double, n), *h = NN_NEW(scratch, double, n);
+        rotations r = { .n = n, .a = a };
+
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j <= i; j++)
+                a[(size_t)i * n + j] = ldexp(a[(size_t)i * n + j], up);
+        tridiagonal(n, a, w, e, h, scratch);
+        memmove(e, e + 1, sizeof *e * (size_t)(n - 1));
+        e[n - 1] = 0;
+        if (vectors) {
+            put_together(n, a, h, scratch);
+            r.turn = NN_NEW(scratch, turn, (size_t)SWEEPS * n);
+            r.sweep = NN_NEW(scratch, sweep, SWEEPS);
+        }
+        bad = ql(n, w, e, vectors ? &r : NULL);
+    }
+    for (int i = 0; i < n; i++)
+        w[i] = bad ? NAN : ldexp(w[i], -up);
+    if (!bad)
+        sort_descending(n, w, vectors ? a : NULL);
+    nn_arena_rewind(scratch, mark);
+    return bad;
+}
+
+/* ---- Gram matrix and column means ------------------------------------------------- */
+
+typedef struct gram {
+    int n, d, panels, first, rows;  /* this chunk: `rows` rows from `first` */
+    const float *x;
+    const double *mean;
+    double *packed;                 /* (panels, ROWS, PANEL), centred */
+    double *c;                      /* (panels * PANEL)^2, lower triangle of panels */
+} gram;
+
+static void pack(void *ctx, size_t job, int worker)
+{
+    const gram *g = ctx;
+    double *to = g->packed + job * ROWS * PANEL;
+    (void)worker;
+
+    for (int r = 0; r < g->rows; r++)
+        for (int k = 0; k < PANEL; k++) {
+            int j = (int)job * PANEL + k;
+            double v = 0;
+            if (j < g->d)
+                v = g->x[(size_t)(g->first + r) * g->d + j] - (g->mean ? g->mean[j] : 0);
+            *to++ = v;
+        }
+}
+
+/* c (4 x 4, row stride ldc) += sum over rows of a_row' b_row */
+static void tile(int rows, const double *a, const double *b, double *c, size_t ldc)
+{
+    pair s[PANEL][2];
+
+#pragma GCC unroll 4
+    for (int i = 0; i < PANEL; i++) {
+        s[i][0] = at(c + (size_t)i * ldc);
+        s[i][1] = at(c + (size_t)i * ldc + 2);
+    }
+    for (int r = 0; r < rows; r++, a += PANEL, b += PANEL) {
+        pair b0 = at(b), b1 = at(b + 2);
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL; i++) {
+            s[i][0] += a[i] * b0;
+            s[i][1] += a[i] * b1;
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < PANEL; i++) {
+        put(c + (size_t)i * ldc, s[i][0]);
+        put(c + (size_t)i * ldc + 2, s[i][1]);
+    }
+}
+
+static void tile_row(void *ctx, size_t job, int worker)
+{
+    const gram *g = ctx;
+    size_t ldc = (size_t)g->panels * PANEL;
+    (void)worker;
+
+    for (size_t j = 0; j <= job; j++)
+        tile(g->rows, g->packed + job * ROWS * PANEL, g->packed + j * ROWS * PANEL,
+             g->c + job * PANEL * ldc + j * PANEL, ldc);
+}
+
+void nn_gram(int n, int d, const float *x, const double *mean, double denominator,
+             double *c, nn_arena *scratch)
+{
+    NN_NEED(n >= 0 && d > 0, "gram: a %d x %d matrix", n, d);
+    size_t mark = nn_arena_mark(scratch), panels = ((size_t)d + PANEL - 1) / PANEL;
+    size_t ldc = panels * PANEL;
+    gram g = {
+        .n = n, .d = d, .panels = (int)panels, .x = x, .mean = mean,
+        .packed = NN_NEW(scratch, double, panels * ROWS * PANEL),
+        .c = NN_NEW0(scratch, double, ldc * ldc),
+    };
+
+    for (; g.first < n; g.first += ROWS) {
+        g.rows = n - g.first < ROWS ? n - g.first : ROWS;
+        nn_par_run(panels, pack, &g);
+        nn_par_run(panels, tile_row, &g);
+    }
+    for (int i = 0; i < d; i++)
+        for (int j = 0; j <= i; j++)
+            c[(size_t)i * d + j] = c[(size_t)j * d + i] =
+                g.c[(size_t)i * ldc + j] / denominator;
+    nn_arena_rewind(scratch, mark);
+}
+
+typedef struct means { int n, d; const float *x; double *part; } means;
+
+static void sum_chunk(void *ctx, size_t job, int worker)
+{
+    const means *m = ctx;
+    double *s = m->part + job * (size_t)m->d;
+    int first = (int)job * ROWS, end = first + ROWS < m->n ? first + ROWS : m->n;
+    (void)worker;
+
+    memset(s, 0, sizeof *s * (size_t)m->d);
+    for (int i = first; i < end; i++)
+        for (int j = 0; j < m->d; j++)
+            s[j] += m->x[(size_t)i * m->d + j];
+}
+
+void nn_col_mean(int n, int d, const float *x, double *mean, nn_arena *scratch)
+{
+    NN_NEED(n > 0 && d > 0, "column means of a %d x %d matrix", n, d);
+    size_t mark = nn_arena_mark(scratch), chunks = ((size_t)n + ROWS - 1) / ROWS;
+    means m = { n, d, x, NN_NEW(scratch, double, chunks * (size_t)d) };
+
+    nn_par_run(chunks, sum_chunk, &m);
+    nn_fold_double(m.part, chunks, (size_t)d);
+    for (int j = 0; j < d; j++)
+        mean[j] = m.part[j] / n;
+    nn_arena_rewind(scratch, mark);
+}

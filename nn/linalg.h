@@ -1,0 +1,27 @@
+#ifndef NN_LINALG_H
+#define NN_LINALG_H
+
+#include "nn/arena.h"
+
+/* Double-precision linear algebra with the same bits everywhere; row-major, n x n packed
+ * with row stride n.  LAPACK is the oracle in tests/test_linalg.c, never a dependency. */
+
+/* Eigenvalues of a symmetric matrix, descending, into w (n); only the lower triangle is
+ * read.  With vectors = NN_VECTORS, A is overwritten by the eigenvectors, row i belonging
+ * to w[i], of length one; with NN_VALUES its contents are lost.  Householder
+ * tridiagonalisation, then implicit QL.  Absolute error about n eps max|w|.  Returns 0,
+ * or 1 with every w NaN when an entry is not finite or QL did not converge (30 sweeps
+ * per eigenvalue; never seen for finite entries). */
+enum { NN_VALUES = 0, NN_VECTORS = 1 };
+int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch);
+
+/* C = X'X / denominator (d x d, both triangles) of float rows X (n x d); mean_j (d) is
+ * subtracted first unless mean is NULL.  One double accumulator per element, rows in
+ * order. */
+void nn_gram(int n, int d, const float *x, const double *mean, double denominator,
+             double *c, nn_arena *scratch);
+
+/* Column means in double: sums of fixed chunks of rows, folded in a binary tree.  n > 0. */
+void nn_col_mean(int n, int d, const float *x, double *mean, nn_arena *scratch);
+
+#endif

@@ -1,0 +1,43 @@
+#ifndef NN_OP_H
+#define NN_OP_H
+
+#include "nn/tape.h"
+
+/* An operator: one file per family in nn/ops, forward and backward on one screen, one
+ * line in ops.def.  The gradient test walks that list.
+ *
+ * shape     checks the inputs (a misfit is a bug of the caller: NN_NEED), sets y->shape
+ *           and y->kept; y->shared = 1 if forward sets y->val to an input's memory
+ * forward   fills y->val and y->keep
+ * backward  adds to the inputs' gradients (nn_grad_into), returns early when nobody asks
+ * example   how to build it on small inputs, for the gradient test */
+typedef struct nn_example {
+    int ins;
+    nn_shape in[NN_MAX_IN];
+    nn_node *(*build)(nn_tape *t, nn_node *const *in);
+} nn_example;
+
+struct nn_op {
+    const char *name;
+    void (*shape)(nn_node *y);
+    void (*forward)(nn_node *y, nn_arena *scratch);
+    void (*backward)(nn_node *y, nn_arena *scratch);
+    nn_example example;
+    int flags;
+};
+
+/* What backward reads: values that nobody's backward needs could be released earlier. */
+enum { NN_READS_IN = 1, NN_READS_OUT = 2, NN_NO_GRADIENT = 4 };
+
+/* Runs an operator and records it. */
+nn_node *nn_record(nn_tape *t, const nn_op *op, nn_node *const *in, int ins,
+                   const void *attr, size_t attr_bytes);
+
+#define X(name) extern const nn_op nn_op_##name;
+#include "nn/ops.def"
+#undef X
+
+int          nn_op_count(void);
+const nn_op *nn_op_at(int i);
+
+#endif

@@ -1,0 +1,139 @@
+/* relu, add, scale, axpy: one number in, one number out.
+ *
+ *   relu     y = max(0, x)        dx += dy where y > 0
+ *   add      y = a + b            da += dy, db += dy
+ *   scale    y = a x              dx += a dy
+ *   axpy     z = a x + y          dx += a dz, dy += dz */
+#include "nn/base.h"
+#include "nn/ops/inner.h"
+
+static float factor(const nn_node *y)
+{
+    return *(const float *)(const void *)y->attr;
+}
+
+static void shape_one(nn_node *y)
+{
+    y->shape = y->in[0]->shape;
+}
+
+static void shape_two(nn_node *y)
+{
+    char a[64], b[64];
+    NN_NEED(nn_shape_same(&y->in[0]->shape, &y->in[1]->shape), "%s: %s and %s", y->op->name,
+            nn_shape_text(&y->in[0]->shape, a, sizeof a),
+            nn_shape_text(&y->in[1]->shape, b, sizeof b));
+    y->shape = y->in[0]->shape;
+}
+
+static void relu_forward(nn_node *y, nn_arena *scratch)
+{
+    const float *x = y->in[0]->val;
+    size_t n = nn_count(y);
+    (void)scratch;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++)
+        y->val[i] = x[i] < 0 ? 0 : x[i];            /* NaN stays NaN */
+}
+
+static void relu_backward(nn_node *y, nn_arena *scratch)
+{
+    int add;
+    float *dx = nn_grad_into(y->in[0], &add);
+    size_t n = nn_count(y);
+    (void)scratch;
+    if (!dx)
+        return;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++) {
+        float g = y->val[i] > 0 ? y->grad[i] : 0;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static void add_forward(nn_node *y, nn_arena *scratch)
+{
+    const float *a = y->in[0]->val, *b = y->in[1]->val;
+    size_t n = nn_count(y);
+    (void)scratch;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++)
+        y->val[i] = a[i] + b[i];
+}
+
+static void add_backward(nn_node *y, nn_arena *scratch)
+{
+    (void)scratch;
+    nn_grad_pass(y->in[0], 1, y->grad);
+    nn_grad_pass(y->in[1], 1, y->grad);
+}
+
+static void scale_forward(nn_node *y, nn_arena *scratch)
+{
+    const float a = factor(y), *x = y->in[0]->val;
+    size_t n = nn_count(y);
+    (void)scratch;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++)
+        y->val[i] = a * x[i];
+}
+
+static void scale_backward(nn_node *y, nn_arena *scratch)
+{
+    (void)scratch;
+    nn_grad_pass(y->in[0], factor(y), y->grad);
+}
+
+static void axpy_forward(nn_node *z, nn_arena *scratch)
+{
+    const float a = factor(z), *x = z->in[0]->val, *y = z->in[1]->val;
+    size_t n = nn_count(z);
+    (void)scratch;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++)
+        z->val[i] = a * x[i] + y[i];
+}
+
+static void axpy_backward(nn_node *z, nn_arena *scratch)
+{
+    (void)scratch;
+    nn_grad_pass(z->in[0], factor(z), z->grad);
+    nn_grad_pass(z->in[1], 1, z->grad);
+}
+
+nn_node *nn_relu(nn_tape *t, nn_node *x)
+{
+    return nn_record(t, &nn_op_relu, &x, 1, NULL, 0);
+}
+
+nn_node *nn_add(nn_tape *t, nn_node *a, nn_node *b)
+{
+    return nn_record(t, &nn_op_add, (nn_node *[]){ a, b }, 2, NULL, 0);
+}
+
+nn_node *nn_scale(nn_tape *t, float a, nn_node *x)
+{
+    return nn_record(t, &nn_op_scale, &x, 1, &a, sizeof a);
+}
+
+nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y)
+{
+    return nn_record(t, &nn_op_axpy, (nn_node *[]){ x, y }, 2, &a, sizeof a);
+}
+
+static nn_node *relu_example(nn_tape *t, nn_node *const *in) { return nn_relu(t, in[0]); }
+static nn_node *add_example(nn_tape *t, nn_node *const *in) { return nn_add(t, in[0], in[1]); }
+static nn_node *scale_example(nn_tape *t, nn_node *const *in) { return nn_scale(t, -1.5f, in[0]); }
+static nn_node *axpy_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_axpy(t, 0.7f, in[0], in[1]);
+}
+
+const nn_op nn_op_relu = { "relu", shape_one, relu_forward, relu_backward,
+    { 1, { { 2, { 4, 6 } } }, relu_example }, NN_READS_OUT };
+const nn_op nn_op_add = { "add", shape_two, add_forward, add_backward,
+    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, add_example }, 0 };
+const nn_op nn_op_scale = { "scale", shape_one, scale_forward, scale_backward,
+    { 1, { { 2, { 4, 6 } } }, scale_example }, 0 };
+const nn_op nn_op_axpy = { "axpy", shape_two, axpy_forward, axpy_backward,
+    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, axpy_example }, 0 };

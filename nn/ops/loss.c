@@ -1,0 +1,225 @@
+/* Losses: one number out of many.
+ *
+ *   mean           m = sum x / n                        dx += dm / n
+ *   mse            m = sum (a - b)^2 / n                da += 2 dm (a - b) / n, db the opposite
+ *   softmax_xent   m = mean_i -log softmax(x_i)[label_i]
+ *                  dx_ij += dm (softmax(x_i)_j - [j = label_i]) / N
+ *   soft_xent      s = softmax(z), l = log softmax(p),  m = mean_i D_i,  D_i = -sum_k s_ik l_ik
+ *                  dp_ik += dm (softmax(p)_ik - s_ik) / N
+ *                  dz_ik += dm s_ik (-l_ik - D_i) / N
+ *
+ * The last is SimSiam's cross-entropy similarity.  n counts elements, N rows.  The row's
+ * maximum is subtracted before exp, so large logits do not overflow. */
+#include <string.h>
+
+#include "nn/base.h"
+#include "nn/ops/inner.h"
+
+enum { CHUNK = 4096 };          /* elements per partial sum: part of the result's format */
+
+static void scalar_of_one(nn_node *y)
+{
+    NN_NEED(nn_count(y->in[0]) > 0, "%s: nothing to average", y->op->name);
+    y->shape = nn_shape1(1);
+}
+
+static void mean_forward(nn_node *y, nn_arena *scratch)
+{
+    size_t n = nn_count(y->in[0]), chunks = (n + CHUNK - 1) / CHUNK;
+    double *part = NN_NEW(scratch, double, chunks);
+    for (size_t c = 0; c < chunks; c++) {
+        size_t left = n - c * CHUNK;
+        part[c] = nn_kern_now->sum(left < CHUNK ? left : CHUNK, y->in[0]->val + c * CHUNK);
+    }
+    y->val[0] = (float)(nn_tree_sum(part, chunks) / (double)n);
+}
+
+static void mean_backward(nn_node *y, nn_arena *scratch)
+{
+    size_t n = nn_count(y->in[0]);
+    int add;
+    float *dx = nn_grad_into(y->in[0], &add), g = y->grad[0] / (float)n;
+    (void)scratch;
+    for (size_t i = 0; dx && i < n; i++)
+        dx[i] = add ? dx[i] + g : g;
+}
+
+static void mse_shape(nn_node *y)
+{
+    NN_NEED(nn_shape_same(&y->in[0]->shape, &y->in[1]->shape), "mse: shapes differ");
+    scalar_of_one(y);
+}
+
+static void mse_forward(nn_node *y, nn_arena *scratch)
+{
+    size_t n = nn_count(y->in[0]), chunks = (n + CHUNK - 1) / CHUNK;
+    double *part = NN_NEW(scratch, double, chunks);
+    for (size_t c = 0; c < chunks; c++) {
+        size_t left = n - c * CHUNK;
+        part[c] = nn_kern_now->dist2(left < CHUNK ? left : CHUNK, y->in[0]->val + c * CHUNK,
+                                     y->in[1]->val + c * CHUNK);
+    }
+    y->val[0] = (float)(nn_tree_sum(part, chunks) / (double)n);
+}
+
+static void mse_backward(nn_node *y, nn_arena *scratch)
+{
+    size_t n = nn_count(y->in[0]);
+    const float *a = y->in[0]->val, *b = y->in[1]->val;
+    float g = 2 * y->grad[0] / (float)n;
+    int add_a, add_b;
+    float *da = nn_grad_into(y->in[0], &add_a), *db = nn_grad_into(y->in[1], &add_b);
+    (void)scratch;
+    for (size_t i = 0; da && i < n; i++)
+        da[i] = add_a ? da[i] + g * (a[i] - b[i]) : g * (a[i] - b[i]);
+    for (size_t i = 0; db && i < n; i++)
+        db[i] = add_b ? db[i] + g * (b[i] - a[i]) : g * (b[i] - a[i]);
+}
+
+/* p = softmax(x) of one row.  Its logarithm is x - top - log_sum, in this order: the first
+ * difference is exact or small, so that large logits cost no digits. */
+typedef struct norm { float top, log_sum; } norm;
+
+static norm softmax_row(size_t n, const float *x, float *p)
+{
+    float top = x[0], sum, log_sum;
+    for (size_t j = 1; j < n; j++)
+        top = x[j] > top ? x[j] : top;
+    for (size_t j = 0; j < n; j++)
+        p[j] = x[j] - top;
+    nn_kern_now->exp(n, p, p);
+    sum = nn_kern_now->sum(n, p);
+    for (size_t j = 0; j < n; j++)
+        p[j] /= sum;
+    nn_kern_now->log(1, &sum, &log_sum);
+    return (norm){ top, log_sum };
+}
+
+static void xent_shape(nn_node *y)
+{
+    NN_NEED(y->in[0]->shape.rank == 2, "softmax_xent: wanted rows of logits");
+    scalar_of_one(y);
+    y->kept = nn_count(y->in[0]);
+}
+
+static const int *labels_of(const nn_node *y)
+{
+    const int *label;
+    memcpy(&label, y->attr, sizeof label);
+    return label;
+}
+
+static void xent_forward(nn_node *y, nn_arena *scratch)
+{
+    const int rows = nn_rows(y->in[0]), cols = nn_cols(y->in[0]), *label = labels_of(y);
+    double *part = NN_NEW(scratch, double, rows);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < rows; i++) {
+        const float *x = y->in[0]->val + (size_t)i * (size_t)cols;
+        NN_NEED(label[i] >= 0 && label[i] < cols, "softmax_xent: label %d of %d classes",
+                label[i], cols);
+        norm r = softmax_row((size_t)cols, x, y->keep + (size_t)i * (size_t)cols);
+        part[i] = r.log_sum - (x[label[i]] - r.top);
+    }
+    y->val[0] = (float)(nn_tree_sum(part, (size_t)rows) / rows);
+}
+
+static void xent_backward(nn_node *y, nn_arena *scratch)
+{
+    const int rows = nn_rows(y->in[0]), cols = nn_cols(y->in[0]), *label = labels_of(y);
+    int add;
+    float *dx = nn_grad_into(y->in[0], &add), g = y->grad[0] / (float)rows;
+    (void)scratch;
+    for (int i = 0; dx && i < rows; i++)
+        for (int j = 0; j < cols; j++) {
+            size_t at = (size_t)i * (size_t)cols + (size_t)j;
+            float d = g * (y->keep[at] - (j == label[i] ? 1.0f : 0.0f));
+            dx[at] = add ? dx[at] + d : d;
+        }
+}
+
+/* keeps softmax(p), softmax(z), log softmax(p) and D */
+static void soft_shape(nn_node *y)
+{
+    NN_NEED(y->in[0]->shape.rank == 2 && nn_shape_same(&y->in[0]->shape, &y->in[1]->shape),
+            "soft_xent: wanted two equal shapes of rows");
+    scalar_of_one(y);
+    y->kept = 3 * nn_count(y->in[0]) + (size_t)nn_rows(y->in[0]);
+}
+
+static void soft_forward(nn_node *y, nn_arena *scratch)
+{
+    const int rows = nn_rows(y->in[0]);
+    const size_t cols = (size_t)nn_cols(y->in[0]), all = nn_count(y->in[0]);
+    double *part = NN_NEW(scratch, double, rows);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < rows; i++) {
+        size_t at = (size_t)i * cols;
+        const float *p = y->in[0]->val + at;
+        float *l = y->keep + 2 * all + at, *s = y->keep + all + at;
+        norm r = softmax_row(cols, p, y->keep + at);
+        softmax_row(cols, y->in[1]->val + at, s);
+        for (size_t k = 0; k < cols; k++)
+            l[k] = p[k] - r.top - r.log_sum;
+        float d = -nn_kern_now->dot(cols, s, l);
+        y->keep[3 * all + (size_t)i] = d;
+        part[i] = d;
+    }
+    y->val[0] = (float)(nn_tree_sum(part, (size_t)rows) / rows);
+}
+
+static void soft_backward(nn_node *y, nn_arena *scratch)
+{
+    const size_t all = nn_count(y->in[0]), cols = (size_t)nn_cols(y->in[0]);
+    const float *q = y->keep, *s = q + all, *l = s + all, *d = l + all;
+    float g = y->grad[0] / (float)nn_rows(y->in[0]);
+    int add_p, add_z;
+    float *dp = nn_grad_into(y->in[0], &add_p), *dz = nn_grad_into(y->in[1], &add_z);
+    (void)scratch;
+    for (size_t i = 0; dp && i < all; i++)
+        dp[i] = (add_p ? dp[i] : 0) + g * (q[i] - s[i]);
+    for (size_t i = 0; dz && i < all; i++)
+        dz[i] = (add_z ? dz[i] : 0) + g * s[i] * (-l[i] - d[i / cols]);
+}
+
+nn_node *nn_mean(nn_tape *t, nn_node *x)
+{
+    return nn_record(t, &nn_op_mean, &x, 1, NULL, 0);
+}
+
+nn_node *nn_mse(nn_tape *t, nn_node *a, nn_node *b)
+{
+    return nn_record(t, &nn_op_mse, (nn_node *[]){ a, b }, 2, NULL, 0);
+}
+
+nn_node *nn_softmax_xent(nn_tape *t, nn_node *logits, const int *label)
+{
+    return nn_record(t, &nn_op_softmax_xent, &logits, 1, &label, sizeof label);
+}
+
+nn_node *nn_soft_xent(nn_tape *t, nn_node *p, nn_node *z)
+{
+    return nn_record(t, &nn_op_soft_xent, (nn_node *[]){ p, z }, 2, NULL, 0);
+}
+
+static nn_node *mean_example(nn_tape *t, nn_node *const *in) { return nn_mean(t, in[0]); }
+static nn_node *mse_example(nn_tape *t, nn_node *const *in) { return nn_mse(t, in[0], in[1]); }
+static nn_node *soft_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_soft_xent(t, in[0], in[1]);
+}
+
+static nn_node *xent_example(nn_tape *t, nn_node *const *in)
+{
+    static const int label[] = { 2, 0, 4 };
+    return nn_softmax_xent(t, in[0], label);
+}
+
+const nn_op nn_op_mean = { "mean", scalar_of_one, mean_forward, mean_backward,
+    { 1, { { 2, { 3, 5 } } }, mean_example }, 0 };
+const nn_op nn_op_mse = { "mse", mse_shape, mse_forward, mse_backward,
+    { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, mse_example }, NN_READS_IN };
+const nn_op nn_op_softmax_xent = { "softmax_xent", xent_shape, xent_forward, xent_backward,
+    { 1, { { 2, { 3, 5 } } }, xent_example }, 0 };
+const nn_op nn_op_soft_xent = { "soft_xent", soft_shape, soft_forward, soft_backward,
+    { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, soft_example }, 0 };

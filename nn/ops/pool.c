@@ -1,0 +1,223 @@
+/* maxpool, avgpool, globalpool: fewer pixels, same channels.
+ *
+ *   maxpool      y = max over a size x size window (padding never wins); dy goes to the
+ *                pixel that won, the first of equals
+ *   avgpool      y = sum over the window / size^2: padding counts as zero pixels, as
+ *                PyTorch does by default (count_include_pad)
+ *   globalpool   y(n,c) = mean over h, w
+ *
+ * Jobs are images: no two write the same gradient. */
+#include <math.h>
+
+#include "nn/base.h"
+#include "nn/ops/inner.h"
+
+typedef struct window { int size, stride, pad; } window;
+typedef struct span { int from, to; } span;
+
+static const window *of(const nn_node *y)
+{
+    return (const void *)y->attr;
+}
+
+/* The part of output position i's window that lies inside the image. */
+static span inside(const window *w, int i, int limit)
+{
+    int from = i * w->stride - w->pad, to = from + w->size;
+    return (span){ from < 0 ? 0 : from, to > limit ? limit : to };
+}
+
+static void shape_window(nn_node *y)
+{
+    const window *w = of(y);
+    const int *x = y->in[0]->shape.dim;
+    NN_NEED(y->in[0]->shape.rank == 4 && w->size > 0 && w->stride > 0 && 2 * w->pad <= w->size
+            && x[1] + 2 * w->pad >= w->size && x[2] + 2 * w->pad >= w->size,
+            "%s: a window of %d with padding %d does not fit %d x %d", y->op->name, w->size,
+            w->pad, x[1], x[2]);
+    y->shape = nn_shape4(x[0], (x[1] + 2 * w->pad - w->size) / w->stride + 1,
+                         (x[2] + 2 * w->pad - w->size) / w->stride + 1, x[3]);
+}
+
+static void shape_max(nn_node *y)
+{
+    shape_window(y);
+    y->kept = nn_count(y);              /* the winner's place in its image, one int each */
+}
+
+static void max_forward(nn_node *y, nn_arena *scratch)
+{
+    const int *in = y->in[0]->shape.dim, *out = y->shape.dim, c = in[3];
+    const size_t image = (size_t)in[1] * (size_t)in[2] * (size_t)c;
+    const size_t pooled = (size_t)out[1] * (size_t)out[2] * (size_t)c;
+    int *won = (int *)y->keep;
+    (void)scratch;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < in[0]; n++) {
+        const float *x = y->in[0]->val + (size_t)n * image;
+        float *best = y->val + (size_t)n * pooled;
+        int *at = won + (size_t)n * pooled;
+        for (int i = 0; i < out[1]; i++)
+            for (int j = 0; j < out[2]; j++, best += c, at += c) {
+                span v = inside(of(y), i, in[1]), h = inside(of(y), j, in[2]);
+                for (int k = 0; k < c; k++) {
+                    at[k] = (v.from * in[2] + h.from) * c + k;
+                    best[k] = x[at[k]];
+                }
+                for (int p = v.from; p < v.to; p++)
+                    for (int q = h.from; q < h.to; q++)
+                        for (int k = 0; k < c; k++) {
+                            int here = (p * in[2] + q) * c + k;
+                            if (x[here] > best[k] || isnan(x[here])) {
+                                best[k] = x[here];
+                                at[k] = here;
+                            }
+                        }
+            }
+    }
+}
+
+static void max_backward(nn_node *y, nn_arena *scratch)
+{
+    float *dx = nn_grad_zeroed(y->in[0]);
+    const int *in = y->in[0]->shape.dim, *won = (const int *)y->keep;
+    const size_t image = (size_t)in[1] * (size_t)in[2] * (size_t)in[3];
+    const size_t pooled = nn_count(y) / (size_t)in[0];
+    (void)scratch;
+    if (!dx)
+        return;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < in[0]; n++)
+        for (size_t i = (size_t)n * pooled; i < (size_t)(n + 1) * pooled; i++)
+            dx[(size_t)n * image + (size_t)won[i]] += y->grad[i];
+}
+
+static void avg_forward(nn_node *y, nn_arena *scratch)
+{
+    const int *in = y->in[0]->shape.dim, *out = y->shape.dim, c = in[3];
+    const size_t image = (size_t)in[1] * (size_t)in[2] * (size_t)c;
+    const size_t pooled = (size_t)out[1] * (size_t)out[2] * (size_t)c;
+    const float area = (float)(of(y)->size * of(y)->size);
+    (void)scratch;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < in[0]; n++) {
+        const float *x = y->in[0]->val + (size_t)n * image;
+        float *sum = y->val + (size_t)n * pooled;
+        for (int i = 0; i < out[1]; i++)
+            for (int j = 0; j < out[2]; j++, sum += c) {
+                span v = inside(of(y), i, in[1]), h = inside(of(y), j, in[2]);
+                for (int k = 0; k < c; k++)
+                    sum[k] = 0;
+                for (int p = v.from; p < v.to; p++)
+                    for (int q = h.from; q < h.to; q++)
+                        for (int k = 0; k < c; k++)
+                            sum[k] += x[(p * in[2] + q) * c + k];
+                for (int k = 0; k < c; k++)
+                    sum[k] /= area;
+            }
+    }
+}
+
+static void avg_backward(nn_node *y, nn_arena *scratch)
+{
+    float *dx = nn_grad_zeroed(y->in[0]);
+    const int *in = y->in[0]->shape.dim, *out = y->shape.dim, c = in[3];
+    const size_t image = (size_t)in[1] * (size_t)in[2] * (size_t)c;
+    const size_t pooled = (size_t)out[1] * (size_t)out[2] * (size_t)c;
+    const float area = (float)(of(y)->size * of(y)->size);
+    (void)scratch;
+    if (!dx)
+        return;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < in[0]; n++) {
+        float *d = dx + (size_t)n * image;
+        const float *dy = y->grad + (size_t)n * pooled;
+        for (int i = 0; i < out[1]; i++)
+            for (int j = 0; j < out[2]; j++, dy += c) {
+                span v = inside(of(y), i, in[1]), h = inside(of(y), j, in[2]);
+                for (int p = v.from; p < v.to; p++)
+                    for (int q = h.from; q < h.to; q++)
+                        for (int k = 0; k < c; k++)
+                            d[(p * in[2] + q) * c + k] += dy[k] / area;
+            }
+    }
+}
+
+static void shape_global(nn_node *y)
+{
+    NN_NEED(y->in[0]->shape.rank == 4, "globalpool: rank %d, wanted images", y->in[0]->shape.rank);
+    y->shape = nn_shape2(y->in[0]->shape.dim[0], y->in[0]->shape.dim[3]);
+}
+
+static void global_forward(nn_node *y, nn_arena *scratch)
+{
+    const int *in = y->in[0]->shape.dim, c = in[3];
+    const size_t pixels = (size_t)in[1] * (size_t)in[2];
+    (void)scratch;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < in[0]; n++) {
+        float *mean = y->val + (size_t)n * (size_t)c;
+        nn_kern_now->col_sum(pixels, (size_t)c,
+                             y->in[0]->val + (size_t)n * pixels * (size_t)c, mean);
+        for (int k = 0; k < c; k++)
+            mean[k] /= (float)pixels;
+    }
+}
+
+static void global_backward(nn_node *y, nn_arena *scratch)
+{
+    int add;
+    float *dx = nn_grad_into(y->in[0], &add);
+    const int *in = y->in[0]->shape.dim, c = in[3];
+    const int pixels = in[1] * in[2];
+    (void)scratch;
+    if (!dx)
+        return;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < in[0]; n++) {
+        const float *dy = y->grad + (size_t)n * (size_t)c;
+        float *d = dx + (size_t)n * (size_t)pixels * (size_t)c;
+        for (int p = 0; p < pixels; p++, d += c)
+            for (int k = 0; k < c; k++) {
+                float g = dy[k] / (float)pixels;
+                d[k] = add ? d[k] + g : g;
+            }
+    }
+}
+
+nn_node *nn_maxpool(nn_tape *t, nn_node *x, int size, int stride, int pad)
+{
+    return nn_record(t, &nn_op_maxpool, &x, 1, &(window){ size, stride, pad }, sizeof(window));
+}
+
+nn_node *nn_avgpool(nn_tape *t, nn_node *x, int size, int stride, int pad)
+{
+    return nn_record(t, &nn_op_avgpool, &x, 1, &(window){ size, stride, pad }, sizeof(window));
+}
+
+nn_node *nn_globalpool(nn_tape *t, nn_node *x)
+{
+    return nn_record(t, &nn_op_globalpool, &x, 1, NULL, 0);
+}
+
+static nn_node *max_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_maxpool(t, in[0], 3, 2, 1);
+}
+
+static nn_node *avg_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_avgpool(t, in[0], 3, 2, 1);
+}
+
+static nn_node *global_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_globalpool(t, in[0]);
+}
+
+const nn_op nn_op_maxpool = { "maxpool", shape_max, max_forward, max_backward,
+    { 1, { { 4, { 2, 5, 6, 3 } } }, max_example }, 0 };
+const nn_op nn_op_avgpool = { "avgpool", shape_window, avg_forward, avg_backward,
+    { 1, { { 4, { 2, 5, 6, 3 } } }, avg_example }, 0 };
+const nn_op nn_op_globalpool = { "globalpool", shape_global, global_forward, global_backward,
+    { 1, { { 4, { 2, 3, 4, 5 } } }, global_example }, 0 };

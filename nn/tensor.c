@@ -1,0 +1,116 @@
+#include "nn/tensor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "nn/base.h"
+#include "nn/rng.h"
+
+nn_shape nn_shape1(int a)
+{
+    return (nn_shape){ 1, { a } };
+}
+
+nn_shape nn_shape2(int a, int b)
+{
+    return (nn_shape){ 2, { a, b } };
+}
+
+nn_shape nn_shape4(int n, int h, int w, int c)
+{
+    return (nn_shape){ 4, { n, h, w, c } };
+}
+
+size_t nn_shape_count(const nn_shape *s)
+{
+    size_t count = 1;
+    for (int i = 0; i < s->rank; i++)
+        count *= (size_t)s->dim[i];
+    return count;
+}
+
+int nn_shape_same(const nn_shape *a, const nn_shape *b)
+{
+    return a->rank == b->rank && memcmp(a->dim, b->dim, sizeof *a->dim * (size_t)a->rank) == 0;
+}
+
+const char *nn_shape_text(const nn_shape *s, char *out, size_t size)
+{
+    size_t at = 0;
+    for (int i = 0; i < s->rank && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, "%s%d", i ? ", " : "(", s->dim[i]);
+    if (at < size)
+        snprintf(out + at, size - at, "%s", s->rank ? ")" : "()");
+    return out;
+}
+
+nn_param *nn_store_find(const nn_store *s, const char *name)
+{
+    for (int i = 0; i < s->count; i++)
+        if (strcmp(s->list[i]->name, name) == 0)
+            return s->list[i];
+    return NULL;
+}
+
+nn_param *nn_store_add(nn_store *s, const char *name, nn_role role, nn_shape shape)
+{
+    NN_NEED(!nn_store_find(s, name), "store: a second tensor named '%s'", name);
+    if (s->count == s->room) {
+        int room = s->room ? 2 * s->room : 64;
+        nn_param **list = NN_NEW(s->arena, nn_param *, room);
+        if (s->count)
+            memcpy(list, s->list, sizeof *list * (size_t)s->count);
+        s->list = list;                 /* the old list stays in the arena: a few words */
+        s->room = room;
+    }
+    size_t count = nn_shape_count(&shape);
+    nn_param *p = NN_NEW0(s->arena, nn_param, 1);
+    p->name = nn_arena_copy(s->arena, name);
+    p->role = role;
+    p->shape = shape;
+    p->val = NN_NEW0(s->arena, float, count);
+    if (role == NN_PARAMETER)
+        p->grad = NN_NEW0(s->arena, float, count);
+    s->list[s->count++] = p;
+    return p;
+}
+
+void nn_store_zero_grad(nn_store *s)
+{
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < s->count; i++)
+        if (s->list[i]->grad)
+            memset(s->list[i]->grad, 0, sizeof(float) * nn_shape_count(&s->list[i]->shape));
+}
+
+size_t nn_store_count(const nn_store *s)
+{
+    size_t count = 0;
+    for (int i = 0; i < s->count; i++)
+        if (s->list[i]->role == NN_PARAMETER)
+            count += nn_shape_count(&s->list[i]->shape);
+    return count;
+}
+
+void nn_init_constant(nn_param *p, float value)
+{
+    size_t count = nn_shape_count(&p->shape);
+    for (size_t i = 0; i < count; i++)
+        p->val[i] = value;
+}
+
+void nn_init_uniform(nn_store *s, nn_param *p, double bound)
+{
+    nn_rng r = nn_rng_at(s->seed, NN_RNG_INIT, 0, nn_hash_name(p->name));
+    size_t count = nn_shape_count(&p->shape);
+    for (size_t i = 0; i < count; i++)
+        p->val[i] = (float)nn_rng_range(&r, -bound, bound);
+}
+
+void nn_init_normal(nn_store *s, nn_param *p, double std)
+{
+    nn_rng r = nn_rng_at(s->seed, NN_RNG_INIT, 0, nn_hash_name(p->name));
+    size_t count = nn_shape_count(&p->shape);
+    for (size_t i = 0; i < count; i++)
+        p->val[i] = (float)(std * nn_rng_normal(&r));
+}

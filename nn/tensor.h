@@ -1,0 +1,53 @@
+#ifndef NN_TENSOR_H
+#define NN_TENSOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "nn/arena.h"
+
+/* Shapes are row-major with channels last: (n, h, w, c) for images, (n, c) for vectors.
+ * Most operators see a tensor as nn_rows x nn_cols: cols is the last dimension. */
+enum { NN_MAX_RANK = 4 };
+
+typedef struct nn_shape { int rank, dim[NN_MAX_RANK]; } nn_shape;
+
+nn_shape nn_shape1(int a);
+nn_shape nn_shape2(int a, int b);
+nn_shape nn_shape4(int n, int h, int w, int c);
+size_t   nn_shape_count(const nn_shape *s);             /* elements */
+int      nn_shape_same(const nn_shape *a, const nn_shape *b);
+const char *nn_shape_text(const nn_shape *s, char *out, size_t size);   /* "(2, 28, 28, 1)" */
+
+/* A named tensor that outlives the step: a parameter (has a gradient, is trained) or a
+ * buffer (running statistics).  Names are those torchvision gives ("layer1.0.conv1.weight").
+ * Convolution weights are stored (cout, kh, kw, cin); linear weights (out, in). */
+typedef enum nn_role { NN_PARAMETER, NN_BUFFER } nn_role;
+
+typedef struct nn_param {
+    const char *name;
+    nn_role role;
+    nn_shape shape;
+    float *val, *grad;              /* grad NULL for buffers and frozen parameters */
+    int constant_lr;                /* 1: keeps the first learning rate (SimSiam's predictor) */
+} nn_param;
+
+/* Every named tensor of a run, in order of creation. */
+typedef struct nn_store {
+    nn_arena *arena;                /* the forever arena */
+    uint64_t seed;
+    nn_param **list;
+    int count, room;
+} nn_store;
+
+/* Creates a tensor; values are not set.  Names are unique: a second use is a bug. */
+nn_param *nn_store_add(nn_store *s, const char *name, nn_role role, nn_shape shape);
+nn_param *nn_store_find(const nn_store *s, const char *name);
+void      nn_store_zero_grad(nn_store *s);
+size_t    nn_store_count(const nn_store *s);            /* trained numbers */
+
+/* Initial values: functions of (store seed, name) alone. */
+void nn_init_constant(nn_param *p, float value);
+void nn_init_uniform(nn_store *s, nn_param *p, double bound);   /* U(-bound, bound) */
+void nn_init_normal(nn_store *s, nn_param *p, double std);
+
+#endif

@@ -1,0 +1,32 @@
+#ifndef SSL_HEAD_H
+#define SSL_HEAD_H
+
+#include "nn/layer.h"
+
+/* A head: linear layers with BatchNorm and ReLU between them, the shape that projectors,
+ * expanders and predictors share.  Names count as torch.nn.Sequential would: with
+ * BatchNorm "projector.0" (linear), ".1" (norm), [.2 ReLU], ".3" (linear) ... */
+typedef enum ssl_norm { SSL_NORM_NONE, SSL_NORM_HIDDEN, SSL_NORM_OUTPUT } ssl_norm;
+
+typedef struct ssl_head_plan {
+    int layers;                     /* linear layers, at most SSL_HEAD_LAYERS */
+    int in, hidden, out;
+    ssl_norm norm;                  /* no BatchNorm; after hidden layers; after the last too */
+    nn_affine out_affine;           /* of the BatchNorm after the last layer */
+    nn_bias out_bias;               /* of the last linear layer, where no BatchNorm follows */
+} ssl_head_plan;
+
+enum { SSL_HEAD_LAYERS = 4 };
+
+typedef struct ssl_head {
+    int layers;
+    nn_linear_layer linear[SSL_HEAD_LAYERS];
+    nn_bn_layer bn[SSL_HEAD_LAYERS];
+    int normed[SSL_HEAD_LAYERS];
+} ssl_head;
+
+/* A linear layer followed by BatchNorm has no bias: the norm would remove it (spec 1.1). */
+ssl_head ssl_head_new(nn_store *s, const char *name, const ssl_head_plan *plan);
+nn_node *ssl_head_apply(nn_tape *t, const ssl_head *head, nn_node *x);      /* (N,in) -> (N,out) */
+
+#endif

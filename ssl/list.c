@@ -1,0 +1,32 @@
+#include <string.h>
+
+#include "nn/base.h"
+#include "ssl/method.h"
+
+#define X(name) extern const ssl_method ssl_##name;
+#include "ssl/methods.def"
+#undef X
+
+static const ssl_method *const all[] = {
+#define X(name) &ssl_##name,
+#include "ssl/methods.def"
+#undef X
+};
+
+int ssl_method_count(void)
+{
+    return (int)NN_COUNT(all);
+}
+
+const ssl_method *ssl_method_at(int i)
+{
+    return all[i];
+}
+
+const ssl_method *ssl_method_find(const char *name)
+{
+    for (size_t i = 0; i < NN_COUNT(all); i++)
+        if (strcmp(all[i]->name, name) == 0)
+            return all[i];
+    return NULL;
+}

@@ -1,0 +1,194 @@
+#include "tests/program.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <glob.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MOST_ARGS = 64, MOST_PATH = 4096 };
+
+static char binary[MOST_PATH], root[MOST_PATH], folder[MOST_PATH];
+
+void program_find(void)
+{
+    const char *named = getenv("FULLRANK_BIN");
+
+    if (!getcwd(root, sizeof root))
+        root[0] = 0;
+    if (!realpath(named ? named : "fullrank", binary))
+        binary[0] = 0;
+}
+
+const char *program_root(void)
+{
+    return root;
+}
+
+static void become(const char *const *args)
+{
+    execv(binary, (char *const *)args);
+    fprintf(stderr, "cannot run the program '%s': %s (set FULLRANK_BIN, or type make)\n",
+            binary, strerror(errno));
+    _exit(127);
+}
+
+static int ended(int status)
+{
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+program_result program(const char *first, ...)
+{
+    const char *args[MOST_ARGS] = { binary, first };
+    int n = 2, status;
+    va_list ap;
+    va_start(ap, first);
+    while (args[n - 1] && n < MOST_ARGS - 1)
+        args[n++] = va_arg(ap, const char *);
+    va_end(ap);
+    ck_assert_msg(!args[n - 1], "more than %d arguments", MOST_ARGS);
+
+    fflush(NULL);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        int out = open(".out", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        int err = open(".err", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        const char *device = getenv("TEST_STDOUT");
+        dup2(device ? open(device, O_WRONLY) : out, STDOUT_FILENO);
+        dup2(err, STDERR_FILENO);
+        become(args);
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        ck_assert_int_eq(errno, EINTR);
+    program_result r = { ended(status), program_read(".out"), program_read(".err") };
+    ck_assert_msg(r.exit != 127, "%s", r.err);
+    return r;
+}
+
+pid_t program_start(const char *const *args)
+{
+    const char *all[MOST_ARGS] = { binary };
+    for (int i = 0; args[i] && i < MOST_ARGS - 2; i++)
+        all[i + 1] = args[i];
+    fflush(NULL);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        become(all);
+    }
+    return pid;
+}
+
+int program_wait(pid_t pid)
+{
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        ck_assert_int_eq(errno, EINTR);
+    return ended(status);
+}
+
+void program_enter(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%.4000s/fullrank-test-XXXXXX", tmp ? tmp : "/tmp");
+    ck_assert_msg(mkdtemp(folder) && chdir(folder) == 0, "%s: %s", folder, strerror(errno));
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+void program_leave(void)
+{
+    if (chdir("/") == 0)
+        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+char *program_read(const char *file)
+{
+    FILE *f = fopen(file, "rb");
+    size_t room = 1 << 16, n = 0, got;
+    char *text = malloc(room);
+
+    if (!f || !text) {
+        free(text);
+        return NULL;
+    }
+    while ((got = fread(text + n, 1, room - n - 1, f)) > 0) {
+        n += got;
+        if (room - n < 2)
+            text = realloc(text, room *= 2);
+    }
+    fclose(f);
+    text[n] = 0;
+    return text;
+}
+
+void program_write(const char *file, const char *text)
+{
+    FILE *f = fopen(file, "wb");
+    ck_assert_msg(f && fputs(text, f) >= 0 && fclose(f) == 0, "%s: %s", file, strerror(errno));
+}
+
+const char *program_run_folder(const char *under)
+{
+    static char path[MOST_PATH];
+    char pattern[MOST_PATH];
+    glob_t found;
+
+    snprintf(pattern, sizeof pattern, "%s/*/*/s*", under);
+    int bad = glob(pattern, 0, NULL, &found);
+    ck_assert_msg(!bad && found.gl_pathc == 1, "%s: %zu run folders", pattern,
+                  bad ? 0 : found.gl_pathc);
+    snprintf(path, sizeof path, "%s", found.gl_pathv[0]);
+    globfree(&found);
+    return path;
+}
+
+json_t *program_json(const char *where, const char *file)
+{
+    char path[MOST_PATH];
+    json_error_t e;
+
+    snprintf(path, sizeof path, "%s/%s", where, file);
+    json_t *o = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+    ck_assert_msg(json_is_object(o), "%s:%d: %s", path, e.line, e.text);
+    return o;
+}
+
+json_t *program_lines(const char *where, const char *file)
+{
+    char path[MOST_PATH];
+    json_t *list = json_array();
+    json_error_t e;
+
+    snprintf(path, sizeof path, "%s/%s", where, file);
+    char *text = program_read(path), *line = text;
+    ck_assert_msg(text, "%s cannot be read", path);
+    while (*line) {
+        char *end = strchr(line, '\n');
+        ck_assert_msg(end, "%s: the last line has no end: %.60s", path, line);
+        *end = 0;
+        json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, &e);
+        ck_assert_msg(json_is_object(o), "%s: %s in: %.60s", path, e.text, line);
+        json_array_append_new(list, o);
+        line = end + 1;
+    }
+    free(text);
+    return list;
+}

@@ -1,0 +1,42 @@
+#ifndef TESTS_PROGRAM_H
+#define TESTS_PROGRAM_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+/* The program itself under test: FULLRANK_BIN, or ./fullrank.  A test changes the
+ * environment, limits and folder of its own process, which Check has forked for it; the
+ * program inherits all that. */
+typedef struct program_result {
+    int exit;                           /* exit code; 128 + n when signal n killed it */
+    char *out, *err;                    /* all it printed */
+} program_result;
+
+/* Finds the program and the root of the tree; call once, before any chdir. */
+void program_find(void);
+const char *program_root(void);
+
+/* program("train", "a.yaml", NULL): runs it and waits. */
+program_result program(const char *first, ...) __attribute__((sentinel));
+
+/* The same without waiting, output thrown away; and what it ended with. */
+pid_t program_start(const char *const *args);
+int   program_wait(pid_t pid);
+
+/* A fresh empty folder to work in, as a checked fixture. */
+void program_enter(void);
+void program_leave(void);
+
+/* Files, as whole texts that end with a zero; NULL when it cannot be read. */
+char *program_read(const char *file);
+void  program_write(const char *file, const char *text);
+
+/* The run folder that lies below `under`, when there is exactly one. */
+const char *program_run_folder(const char *under);
+
+/* Reads <folder>/<file>: one object, or one object a line as an array.  Fails the test on
+ * anything else, a last line without its newline included. */
+json_t *program_json(const char *folder, const char *file);
+json_t *program_lines(const char *folder, const char *file);
+
+#endif

@@ -1,0 +1,139 @@
+#!/bin/sh
+# What the build stands on: finds out what is missing, and installs it where it can.
+#
+#   tools/deps.sh tell     one line for what is missing; status 1 if something is
+#   tools/deps.sh deps     installs what the build, the tests and the demo need
+#   tools/deps.sh check    installs what the build and the tests need
+#   tools/deps.sh demo     installs what the build and the demo need
+#
+# Missing means: the compiler does not find the header, or the file or command is not
+# there.  So a library that came from somewhere else than a Debian package counts.
+# CC names the compiler, as in the Makefile.  Data sets are welcome but not required:
+# without Fashion-MNIST the demo trains on generated shapes.
+set -u
+what=${1:-tell}
+CC=${CC:-cc}
+chart=/usr/share/javascript/chart.js/chart.min.js
+fashion=/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+
+headers='
+libc6-dev      stdio.h
+zlib1g-dev     zlib.h
+libyaml-dev    yaml.h
+libjansson-dev jansson.h
+libmd-dev      sha256.h
+'
+if [ "$what" = check ] || [ "$what" = deps ]; then
+    headers="$headers
+check          check.h"
+fi
+
+has_headers()
+{
+    for h in "$@"; do echo "#include <$h>"; done | $CC ${CPPFLAGS:-} -E -x c - >/dev/null 2>&1
+}
+
+compiler=${CC%% *}
+case ${compiler##*/} in
+    cc|gcc|c99) package=gcc openmp=gcc ;;
+    clang)      package=clang openmp=libomp-dev ;;
+    clang-*)    package=${compiler##*/} openmp=libomp-${compiler##*clang-}-dev ;;
+    *)          package=${compiler##*/} openmp=$package ;;
+esac
+
+# Prints the packages that are missing, one a line.
+missing()
+{
+    command -v "$compiler" >/dev/null || echo "$package"
+    # the usual case, all there, costs one run of the preprocessor
+    # shellcheck disable=SC2046
+    if ! has_headers omp.h $(echo "$headers" | awk '{ print $2 }'); then
+        echo "$headers" | while read -r p h; do
+            [ -z "$p" ] || has_headers "$h" || echo "$p"
+        done
+        command -v "$compiler" >/dev/null && { has_headers omp.h || echo "$openmp"; }
+    fi
+    [ -e "$chart" ] || echo libjs-chart.js
+}
+
+lacking=$(missing | tr '\n' ' ')
+lacking=${lacking% }
+how="apt-get install --no-install-recommends"
+
+if [ "$what" = tell ]; then
+    [ -z "$lacking" ] && exit 0
+    echo "missing: $lacking (\`make deps\` installs them, or: $how $lacking)" >&2
+    exit 1
+fi
+
+optional=
+if [ "$what" != check ] && [ ! -e "$fashion" ]; then
+    optional=dataset-fashion-mnist
+fi
+[ -z "$lacking$optional" ] && exit 0
+
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    as_root=sudo
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# The lists are fetched when there are none, or when the newest is older than a day.
+refresh()
+{
+    new=$(find /var/lib/apt/lists -name '*Packages*' -mtime -1 2>/dev/null | head -n 1)
+    [ -n "$new" ] || apt update
+}
+
+# The lock of another apt is waited for; questions are never asked.
+apt()
+{
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+        -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1
+}
+
+# An old list can name a version that the mirror no longer has: one more try after an update.
+fetch()
+{
+    echo "installing: $*"
+    apt install --no-install-recommends "$@" ||
+        { apt update && apt install --no-install-recommends "$@"; }
+}
+
+can_install()
+{
+    if ! command -v apt-get >/dev/null; then
+        why="there is no apt-get here; the names are those of Debian"
+    elif [ -n "$as_root" ] && ! command -v sudo >/dev/null; then
+        why="installing takes root, and there is no sudo here"
+    elif [ -n "$as_root" ] && ! sudo -n true 2>/dev/null && [ ! -t 0 ]; then
+        why="sudo wants a password, and there is no terminal to ask on"
+    else
+        refresh || true         # without a network the lists at hand may still do
+        return 0
+    fi
+    return 1
+}
+
+why=
+if can_install && [ -n "$lacking" ]; then
+    # shellcheck disable=SC2086
+    fetch $lacking || { tail -n 5 "$log" >&2; why="apt-get failed, see above"; }
+fi
+lacking=$(missing | tr '\n' ' ')
+lacking=${lacking% }
+if [ -n "$lacking" ]; then
+    echo "missing: $lacking" >&2
+    echo "not installed: $why" >&2
+    echo "to go on, run as root: $how $lacking" >&2
+    exit 1
+fi
+
+if [ -n "$optional" ]; then
+    if [ -n "$why" ] || ! fetch $optional; then
+        echo "$optional is not to be had (${why:-apt-get failed});" \
+             "the demo will train on the generated set \`shapes\`"
+    fi
+fi
+exit 0
