@@ -9,8 +9,9 @@
 /* `fullrank list WHAT`: methods, models, datasets, optimizers or metrics, one a line. */
 nn_status ex_list(const char *what, FILE *out, nn_err *err);
 
-/* `fullrank doctor`: processor, kernel tables, threads, speed, data sets, libraries; what is
- * missing and how to get it.  NN_ECONFIG when FULLRANK_KERN asks for what is not there. */
+/* `fullrank doctor`: processor, kernel tables, threads, speed, data sets, libraries; what
+ * is missing and how to get it.  NN_ECONFIG when FULLRANK_KERN asks for what is not
+ * there. */
 nn_status ex_doctor(int threads, FILE *out, nn_err *err);
 
 #endif

@@ -13,28 +13,36 @@
 
 const nn_setting ex_top_table[] = {
     NN_SET_I(ex_top, epochs, 20, 1, 100000, "passes over the training images"),
-    NN_SET_I(ex_top, batch, 256, 2, 65536, "images per step; the last partial batch is dropped"),
+    NN_SET_I(ex_top, batch, 256, 2, 65536,
+             "images per step; the last partial batch is dropped"),
     NN_SET_I(ex_top, shards, 1, 1, 1024, "equal parts a batch is split into (1 for now)"),
-    NN_SET_I(ex_top, seed, 0, 0, 2147483647, "every random number of the run follows from it"),
+    NN_SET_I(ex_top, seed, 0, 0, 2147483647,
+             "every random number of the run follows from it"),
     NN_SET_T(ex_top, name, "", "first folder under out; empty: the name of the file"),
     NN_SET_T(ex_top, out, "runs", "folder that holds the runs"),
     NN_SET_END
 };
 
 const nn_setting ex_metrics_table[] = {
-    NN_SET_I(ex_metrics, every, 1, 1, 100000, "epochs between evaluations; the last is always one"),
-    NN_SET_I(ex_metrics, samples, 2048, 2, 1000000, "held-out images the metrics are computed on"),
-    NN_SET_I(ex_metrics, bank, 10000, 1, 10000000, "training images the kNN classifier remembers"),
+    NN_SET_I(ex_metrics, every, 1, 1, 100000,
+             "epochs between evaluations; the last is always one"),
+    NN_SET_I(ex_metrics, samples, 2048, 2, 1000000,
+             "held-out images the metrics are computed on"),
+    NN_SET_I(ex_metrics, bank, 10000, 1, 10000000,
+             "training images the kNN classifier remembers"),
     NN_SET_I(ex_metrics, knn_k, 200, 1, 1000000, "neighbours that vote in kNN"),
-    NN_SET_F(ex_metrics, knn_t, 0.1, 1e-3, 1e3, "temperature of the votes, exp(cosine / t)"),
-    NN_SET_I(ex_metrics, lid_k, 32, 2, 100000, "neighbours for local intrinsic dimension"),
+    NN_SET_F(ex_metrics, knn_t, 0.1, 1e-3, 1e3,
+             "temperature of the votes, exp(cosine / t)"),
+    NN_SET_I(ex_metrics, lid_k, 32, 2, 100000,
+             "neighbours for local intrinsic dimension"),
     NN_SET_END
 };
 
 const nn_setting ex_alarm_table[] = {
     NN_SET_C(ex_alarm, action, EX_ALARM_WARN, "warn|stop|off",
              "when the verdict is collapse: say so, stop with exit code 3, or nothing"),
-    NN_SET_I(ex_alarm, patience, 2, 1, 100000, "collapsed evaluations in a row before a stop"),
+    NN_SET_I(ex_alarm, patience, 2, 1, 100000,
+             "collapsed evaluations in a row before a stop"),
     NN_SET_END
 };
 
@@ -50,18 +58,18 @@ static nn_status set_number(const nn_setting *s, char *field, const char *text,
         errno = 0;
         long long i = strtoll(text, &end, 10);
         if (end == text || *end || isspace((unsigned char)*text))
-            return nn_fail(err, NN_ECONFIG, "%s: %s wants a whole number, not '%s'", where, full,
-                           ex_quoted(text, v, sizeof v));
+            return nn_fail(err, NN_ECONFIG, "%s: %s wants a whole number, not '%s'",
+                           where, full, ex_quoted(text, v, sizeof v));
         x = errno == ERANGE ? (i > 0 ? HUGE_VAL : -HUGE_VAL) : (double)i;
     } else {
         x = strtod(text, &end);
         if (end == text || *end || isspace((unsigned char)*text) || strpbrk(text, "xXpP"))
-            return nn_fail(err, NN_ECONFIG, "%s: %s wants a number, not '%s'", where, full,
-                           ex_quoted(text, v, sizeof v));
+            return nn_fail(err, NN_ECONFIG, "%s: %s wants a number, not '%s'", where,
+                           full, ex_quoted(text, v, sizeof v));
     }
     if (!(x >= s->lo && x <= s->hi))
-        return nn_fail(err, NN_ECONFIG, "%s: %s = %s is out of range (%g to %g)", where, full,
-                       ex_quoted(text, v, sizeof v), s->lo, s->hi);
+        return nn_fail(err, NN_ECONFIG, "%s: %s = %s is out of range (%.10g to %.10g)",
+                       where, full, ex_quoted(text, v, sizeof v), s->lo, s->hi);
     if (s->kind == NN_INT)
         *(int *)(void *)field = (int)x;
     else
@@ -86,17 +94,19 @@ static nn_status set_choice(const nn_setting *s, char *field, const char *text,
             *(int *)(void *)field = i;
             return NN_OK;
         }
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", word[i]);
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "",
+                                 word[i]);
         if (used >= sizeof all)
             used = sizeof all - 1;
     }
     known[n] = NULL;
     return nn_fail(err, NN_ECONFIG, "%s: %s is one of %s, not '%s'%s", where, full, all,
-                   ex_quoted(text, v, sizeof v), ex_meant(nn_nearest(text, known), hint, sizeof hint));
+                   ex_quoted(text, v, sizeof v),
+                   ex_meant(nn_nearest(text, known), hint, sizeof hint));
 }
 
-static nn_status set_bool(char *field, const char *text, const char *where, const char *full,
-                          nn_err *err)
+static nn_status set_bool(char *field, const char *text, const char *where,
+                          const char *full, nn_err *err)
 {
     static const char *const yes[] = { "true", "yes", "on" };
     static const char *const no[] = { "false", "no", "off" };
@@ -167,14 +177,17 @@ static nn_status choose(const ex_reader *r, ex_config *c, int section)
         }
     for (const char *name; n < MOST && (name = component(section, n)); n++) {
         known[n] = name;
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", n ? ", " : "", name);
+        used +=
+            (size_t)snprintf(all + used, sizeof all - used, "%s%s", n ? ", " : "", name);
         if (used >= sizeof all)
             used = sizeof all - 1;
     }
     known[n] = NULL;
     if (!want)
-        return nn_fail(r->err, NN_ECONFIG, "%s: no method; add 'method: {name: ...}' with one of"
-                       " %s", r->file, all);
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: no method; add 'method: {name: ...}' with one of"
+                       " %s",
+                       r->file, all);
     for (int i = 0; i < n; i++)
         if (strcmp(known[i], want) == 0) {
             s->chosen = known[i];
@@ -188,7 +201,8 @@ static nn_status choose(const ex_reader *r, ex_config *c, int section)
                         : (snprintf(hint, sizeof hint, "; there is %.80s", all), hint));
 }
 
-static void fill(nn_arena *a, ex_section *s, const char *name, const nn_setting *table, void *at)
+static void fill(nn_arena *a, ex_section *s, const char *name, const nn_setting *table,
+                 void *at)
 {
     s->name = name;
     s->table = table;
@@ -247,8 +261,9 @@ static nn_status unknown_key(const ex_reader *r, const ex_section *s, const ex_e
         snprintf(of, sizeof of, " (%.60s)", s->chosen);
     ex_meant(nn_nearest(e->key, known), hint, sizeof hint);
     return nn_fail(r->err, NN_ECONFIG, "%s: no setting '%s' in %s%s%s",
-                   ex_place(r->file, e->mark, at, sizeof at), ex_quoted(e->key, w, sizeof w), s->name,
-                   of, hint[0] ? hint : "; 'fullrank help config' lists them");
+                   ex_place(r->file, e->mark, at, sizeof at),
+                   ex_quoted(e->key, w, sizeof w), s->name, of,
+                   hint[0] ? hint : "; 'fullrank help config' lists them");
 }
 
 static nn_status apply(const ex_reader *r, ex_config *c)
@@ -266,8 +281,8 @@ static nn_status apply(const ex_reader *r, ex_config *c)
         if (!ex_row_counts(c, e->section, row))
             return nn_fail(r->err, NN_ECONFIG, "%s: %s means nothing to %s",
                            ex_place(r->file, e->mark, at, sizeof at), full, s->chosen);
-        NN_TRY(set_value(&s->table[row], s->at, e->value, ex_place(r->file, e->mark, at, sizeof at),
-                         full, r->err));
+        NN_TRY(set_value(&s->table[row], s->at, e->value,
+                         ex_place(r->file, e->mark, at, sizeof at), full, r->err));
         s->mark[row] = e->mark;
     }
     return NN_OK;
@@ -288,7 +303,8 @@ static nn_status resolve_augment(const ex_reader *r, ex_config *c)
         return nn_fail(r->err, NN_ECONFIG, "%s: augment: %s",
                        ex_config_where(c, EX_AUGMENT, "recipe", at, sizeof at), why.text);
     for (int i = 0; i < s->rows; i++)
-        if (!given[i] && (strcmp(s->table[i].name, "recipe") != 0 || asked != c->augment.recipe))
+        if (!given[i]
+            && (strcmp(s->table[i].name, "recipe") != 0 || asked != c->augment.recipe))
             s->mark[i].from = EX_RECIPE;
     return NN_OK;
 }
@@ -302,8 +318,10 @@ static nn_status resolve_lr(const ex_reader *r, ex_config *c)
     char a[EX_PLACE], b[EX_PLACE];
 
     if (c->optim.lr > 0 && c->optim.base_lr > 0)
-        return nn_fail(r->err, NN_ECONFIG, "%s: optim.lr, but %s: optim.base_lr; give one of them"
-                       " (lr = base_lr * batch / 256)", ex_place(r->file, lr, a, sizeof a),
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: optim.lr, but %s: optim.base_lr; give one of them"
+                       " (lr = base_lr * batch / 256)",
+                       ex_place(r->file, lr, a, sizeof a),
                        ex_place(r->file, base, b, sizeof b));
     return opt_settle(c->optimiser, &c->optim, r->err);
 }
@@ -312,20 +330,22 @@ static nn_status resolve_name(const ex_reader *r, ex_config *c)
 {
     char at[EX_PLACE], v[64], base[EX_PLACE];
 
-    if (c->top.name[0] == 0) {                  /* the file's name, made fit for a folder */
+    if (c->top.name[0] == 0) { /* the file's name, made fit for a folder */
         snprintf(base, sizeof base, "%s", r->file);
         char *stem = nn_arena_copy(r->arena, basename(base));
         char *dot = strrchr(stem, '.');
         if (dot && dot != stem)
             *dot = 0;
         for (char *p = stem; *p; p++)
-            if (!isalnum((unsigned char)*p) && *p != '_' && *p != '-' && (*p != '.' || p == stem))
+            if (!isalnum((unsigned char)*p) && *p != '_' && *p != '-'
+                && (*p != '.' || p == stem))
                 *p = '-';
         c->top.name = stem;
     }
     for (const char *p = c->top.name; *p; p++)
         if ((!isalnum((unsigned char)*p) && !strchr("._-", *p)) || c->top.name[0] == '.')
-            return nn_fail(r->err, NN_ECONFIG, "%s: name becomes a folder: letters, digits, '.',"
+            return nn_fail(r->err, NN_ECONFIG,
+                           "%s: name becomes a folder: letters, digits, '.',"
                            " '_' and '-' (not '.' first), not '%s'",
                            ex_config_where(c, EX_TOP, "name", at, sizeof at),
                            ex_quoted(c->top.name, v, sizeof v));
@@ -351,8 +371,9 @@ static void make_label(const ex_reader *r, ex_config *c)
         int bookkeeping = e->section == EX_TOP && (strcmp(e->key, "seed") == 0
             || strcmp(e->key, "out") == 0 || strcmp(e->key, "name") == 0);
         if (e->mark.from == EX_COMMAND && !bookkeeping)
-            used += (size_t)snprintf(c->label + used, size - used, "%s%s=%s", used ? ", " : "",
-                                     e->key, ex_quoted(e->value, value, sizeof value));
+            used += (size_t)snprintf(c->label + used, size - used, "%s%s=%s",
+                                     used ? ", " : "", e->key,
+                                     ex_quoted(e->value, value, sizeof value));
     }
     const ex_section *s = &c->section[EX_METHOD];
     void *plain = nn_arena_zero(r->arena, c->method->config_size);
@@ -363,15 +384,15 @@ static void make_label(const ex_reader *r, ex_config *c)
         ex_value_text(&s->table[i], s->at, value, sizeof value);
         ex_value_text(&s->table[i], plain, usually, sizeof usually);
         if (strcmp(value, usually) != 0)
-            used += (size_t)snprintf(c->label + used, size - used, "%s%s=%s", used ? ", " : "",
-                                     s->table[i].name, value);
+            used += (size_t)snprintf(c->label + used, size - used, "%s%s=%s",
+                                     used ? ", " : "", s->table[i].name, value);
     }
     if (c->label[0] == 0)
         snprintf(c->label, size, "%s", c->method->name);
 }
 
-nn_status ex_config_load(ex_config *c, const char *file, int pairs, const char *const *pair,
-                         nn_arena *a, nn_err *err)
+nn_status ex_config_load(ex_config *c, const char *file, int pairs,
+                         const char *const *pair, nn_arena *a, nn_err *err)
 {
     ex_reader *r = NN_NEW0(a, ex_reader, 1);
     char at[EX_PLACE];
@@ -389,9 +410,11 @@ nn_status ex_config_load(ex_config *c, const char *file, int pairs, const char *
     NN_TRY(resolve_lr(r, c));
     NN_TRY(resolve_name(r, c));
     if (c->top.shards != 1)
-        return nn_fail(err, NN_ECONFIG, "%s: shards = %d: splitting a batch comes with a later"
+        return nn_fail(err, NN_ECONFIG,
+                       "%s: shards = %d: splitting a batch comes with a later"
                        " version; only 1 works now",
-                       ex_config_where(c, EX_TOP, "shards", at, sizeof at), c->top.shards);
+                       ex_config_where(c, EX_TOP, "shards", at, sizeof at),
+                       c->top.shards);
     make_label(r, c);
     ex_config_digest(c, c->digest);
     return NN_OK;

@@ -33,14 +33,14 @@ extern const nn_setting ex_top_table[], ex_metrics_table[], ex_alarm_table[];
 
 typedef enum ex_origin { EX_DEFAULT, EX_RECIPE, EX_FILE, EX_COMMAND } ex_origin;
 
-typedef struct ex_mark { ex_origin from; int line; } ex_mark;   /* line: 0 unless EX_FILE */
+typedef struct ex_mark { ex_origin from; int line; } ex_mark;   /* line 0: not a file */
 
 enum { EX_TOP, EX_METHOD, EX_MODEL, EX_DATA, EX_AUGMENT, EX_OPTIM, EX_METRICS, EX_ALARM,
        EX_SECTIONS };
 
 typedef struct ex_section {
     const char *name;                   /* "" outside any section */
-    const char *chosen;                 /* the component (key `name`); NULL: no choice here */
+    const char *chosen;                 /* the component (key `name`), or NULL */
     ex_mark chosen_mark;
     const nn_setting *table;
     int rows;
@@ -63,10 +63,10 @@ typedef struct ex_config {
     char label[96];                     /* what distinguishes the run, for people */
 } ex_config;
 
-/* Reads, checks and resolves.  `pair` holds the KEY=VALUE of the command line.  Everything
- * the configuration points to lives in the arena. */
-nn_status ex_config_load(ex_config *c, const char *file, int pairs, const char *const *pair,
-                         nn_arena *a, nn_err *err);
+/* Reads, checks and resolves.  `pair` holds the KEY=VALUE of the command line.
+ * Everything the configuration points to lives in the arena. */
+nn_status ex_config_load(ex_config *c, const char *file, int pairs,
+                         const char *const *pair, nn_arena *a, nn_err *err);
 
 /* "demo.yaml:3", "command line", "default" or "recipe": where a value came from.
  * `key` is the name of a row, or "name" for the component. */
@@ -81,15 +81,16 @@ int ex_row_counts(const ex_config *c, int section, int row);
 const char *ex_usual(int section);
 
 /* A row's value as it is written in YAML. */
-const char *ex_value_text(const nn_setting *s, const void *config, char *out, size_t size);
+const char *ex_value_text(const nn_setting *s, const void *config, char *out,
+                          size_t size);
 
 /* The resolved configuration as YAML with the origin of each value beside it; reading it
  * back gives the same digest.  Text in the arena. */
 const char *ex_config_yaml(const ex_config *c, nn_arena *a);
 
-/* First 8 hex digits of the SHA-256 over "section.key=value" lines of every resolved value.
- * Left out is what a run's folder already tells (seed, name, out) and what differs from
- * machine to machine for the same data (data.dir). */
+/* First 8 hex digits of the SHA-256 over a "section.key=value" line of every resolved
+ * value.  Left out is what a run's folder already tells (seed, name, out) and what
+ * differs from machine to machine for the same data (data.dir). */
 void ex_config_digest(const ex_config *c, char out[9]);
 
 /* Every section, key, type, default and range: `fullrank help config`. */

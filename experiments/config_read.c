@@ -25,7 +25,7 @@ const char *ex_quoted(const char *text, char *out, size_t size)
         out[n] = iscntrl((unsigned char)text[n]) ? '?' : text[n];
     if (text[n])
         while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
-            n--;                                /* not through the middle of a character */
+            n--; /* not through the middle of a character */
     strcpy(out + n, text[n] ? "..." : "");
     return out;
 }
@@ -84,27 +84,33 @@ static nn_status unknown_top(const ex_reader *r, const char *where, const char *
     known[n] = NULL;
 
     const nn_setting *const table[] = { data_setting_table, data_augment_table,
-                                        opt_setting_table, ex_metrics_table, ex_alarm_table };
+                                        opt_setting_table, ex_metrics_table,
+                                        ex_alarm_table };
     static const int of[] = { EX_DATA, EX_AUGMENT, EX_OPTIM, EX_METRICS, EX_ALARM };
     for (size_t i = 0; i < NN_COUNT(table); i++)
         if (ex_find_row(table[i], word) >= 0)
-            return nn_fail(r->err, NN_ECONFIG, "%s: '%s' belongs into the section %s (%s.%s on"
-                           " the command line)", where, word, ex_section_name[of[i]],
-                           ex_section_name[of[i]], word);
+            return nn_fail(r->err, NN_ECONFIG,
+                           "%s: '%s' belongs into the section %s (%s.%s on"
+                           " the command line)",
+                           where, word, ex_section_name[of[i]], ex_section_name[of[i]],
+                           word);
     return nn_fail(r->err, NN_ECONFIG, "%s: no section or setting '%s'%s", where,
-                   ex_quoted(word, w, sizeof w), ex_meant(nn_nearest(word, known), hint, sizeof hint));
+                   ex_quoted(word, w, sizeof w),
+                   ex_meant(nn_nearest(word, known), hint, sizeof hint));
 }
 
-static nn_status push(ex_reader *r, int section, const char *key, const char *value, ex_mark m)
+static nn_status push(ex_reader *r, int section, const char *key, const char *value,
+                      ex_mark m)
 {
     char at[EX_PLACE], k[64];
     if (m.from == EX_FILE)
         for (int i = 0; i < r->count; i++)
             if (r->list[i].section == section && r->list[i].mark.from == EX_FILE
                 && strcmp(r->list[i].key, key) == 0)
-                return nn_fail(r->err, NN_ECONFIG, "%s: %s is given twice (first in line %d)",
-                               ex_place(r->file, m, at, sizeof at), ex_quoted(key, k, sizeof k),
-                               r->list[i].mark.line);
+                return nn_fail(r->err, NN_ECONFIG,
+                               "%s: %s is given twice (first in line %d)",
+                               ex_place(r->file, m, at, sizeof at),
+                               ex_quoted(key, k, sizeof k), r->list[i].mark.line);
     if (r->count == EX_MOST_ENTRIES)
         return nn_fail(r->err, NN_ECONFIG, "%s: more than %d settings",
                        ex_place(r->file, m, at, sizeof at), EX_MOST_ENTRIES);
@@ -154,7 +160,8 @@ static nn_status read_text(ex_reader *r, char **text, size_t *bytes)
         return nn_fail(r->err, NN_ECONFIG, "%s: no such file%s", r->file, hint);
     }
     if (!f)
-        return nn_fail(r->err, NN_ECONFIG, "%s: cannot be read: %s", r->file, strerror(errno));
+        return nn_fail(r->err, NN_ECONFIG, "%s: cannot be read: %s", r->file,
+                       strerror(errno));
     if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode)) {
         fclose(f);
         return nn_fail(r->err, NN_ECONFIG, "%s: is a folder; name one .yaml file in it",
@@ -165,10 +172,12 @@ static nn_status read_text(ex_reader *r, char **text, size_t *bytes)
     int bad = ferror(f);
     fclose(f);
     if (bad)
-        return nn_fail(r->err, NN_ECONFIG, "%s: cannot be read: %s", r->file, strerror(errno));
+        return nn_fail(r->err, NN_ECONFIG, "%s: cannot be read: %s", r->file,
+                       strerror(errno));
     if (*bytes > MOST_BYTES)
-        return nn_fail(r->err, NN_ECONFIG, "%s: longer than %d KiB, so not a configuration",
-                       r->file, MOST_BYTES >> 10);
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: longer than %d KiB, so not a configuration", r->file,
+                       MOST_BYTES >> 10);
     return NN_OK;
 }
 
@@ -193,7 +202,8 @@ static ex_mark mark_of(const yaml_node_t *n)
     return (ex_mark){ EX_FILE, (int)n->start_mark.line + 1 };
 }
 
-/* The text of a scalar node, in the arena; NULL for a list, a mapping or bytes with a NUL. */
+/* The text of a scalar node, in the arena; NULL for a list, a mapping or bytes with a
+ * NUL. */
 static const char *scalar(const ex_reader *r, const yaml_node_t *n)
 {
     if (n->type != YAML_SCALAR_NODE
@@ -202,7 +212,8 @@ static const char *scalar(const ex_reader *r, const yaml_node_t *n)
     return nn_arena_copy(r->arena, (const char *)n->data.scalar.value);
 }
 
-static nn_status read_section(ex_reader *r, yaml_document_t *doc, const yaml_node_t *map, int section)
+static nn_status read_section(ex_reader *r, yaml_document_t *doc, const yaml_node_t *map,
+                              int section)
 {
     char at[EX_PLACE], k[64];
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
@@ -213,10 +224,12 @@ static nn_status read_section(ex_reader *r, yaml_document_t *doc, const yaml_nod
 
         ex_place(r->file, mark_of(key), at, sizeof at);
         if (!word)
-            return nn_fail(r->err, NN_ECONFIG, "%s: the name of a setting must be one word", at);
+            return nn_fail(r->err, NN_ECONFIG,
+                           "%s: the name of a setting must be one word", at);
         if (!text)
-            return nn_fail(r->err, NN_ECONFIG, "%s: %s.%s wants a single value, found %s", at,
-                           ex_section_name[section], ex_quoted(word, k, sizeof k), kind_of(value));
+            return nn_fail(r->err, NN_ECONFIG, "%s: %s.%s wants a single value, found %s",
+                           at, ex_section_name[section], ex_quoted(word, k, sizeof k),
+                           kind_of(value));
         NN_TRY(push(r, section, word, text, mark_of(key)));
     }
     return NN_OK;
@@ -232,7 +245,8 @@ static nn_status read_document(ex_reader *r, yaml_document_t *doc)
         return nn_fail(r->err, NN_ECONFIG, "%s: the file is empty; the least it needs is"
                        " 'method: {name: simsiam}'", r->file);
     if (root->type != YAML_MAPPING_NODE)
-        return nn_fail(r->err, NN_ECONFIG, "%s: wanted settings such as 'epochs: 5', found %s",
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: wanted settings such as 'epochs: 5', found %s",
                        ex_place(r->file, mark_of(root), at, sizeof at), kind_of(root));
     for (yaml_node_pair_t *p = root->data.mapping.pairs.start;
          p < root->data.mapping.pairs.top; p++) {
@@ -242,23 +256,26 @@ static nn_status read_document(ex_reader *r, yaml_document_t *doc)
 
         ex_place(r->file, mark_of(key), at, sizeof at);
         if (!word)
-            return nn_fail(r->err, NN_ECONFIG, "%s: the name of a setting must be one word", at);
+            return nn_fail(r->err, NN_ECONFIG,
+                           "%s: the name of a setting must be one word", at);
         int section = ex_find_section(word);
         if (section < 0 && ex_find_row(ex_top_table, word) < 0)
             return unknown_top(r, at, word);
         if (section < 0 && !text)
-            return nn_fail(r->err, NN_ECONFIG, "%s: %s wants a single value, found %s", at, word,
-                           kind_of(value));
+            return nn_fail(r->err, NN_ECONFIG, "%s: %s wants a single value, found %s",
+                           at, word, kind_of(value));
         if (section < 0) {
             NN_TRY(push(r, EX_TOP, word, text, mark_of(key)));
             continue;
         }
         if (value->type != YAML_MAPPING_NODE)
-            return nn_fail(r->err, NN_ECONFIG, "%s: %s is a section, found %s; write '%s: {%s: ...}'",
-                           at, word, kind_of(value), word, ex_has_choice(section) ? "name" : "key");
+            return nn_fail(r->err, NN_ECONFIG,
+                           "%s: %s is a section, found %s; write '%s: {%s: ...}'", at,
+                           word, kind_of(value), word,
+                           ex_has_choice(section) ? "name" : "key");
         if (seen[section])
-            return nn_fail(r->err, NN_ECONFIG, "%s: %s is given twice (first in line %d)", at,
-                           word, seen[section]);
+            return nn_fail(r->err, NN_ECONFIG, "%s: %s is given twice (first in line %d)",
+                           at, word, seen[section]);
         seen[section] = mark_of(key).line;
         NN_TRY(read_section(r, doc, value, section));
     }
@@ -280,8 +297,10 @@ static nn_status read_yaml(ex_reader *r, yaml_parser_t *parser)
         return not_yaml(r, parser);
     const yaml_node_t *second = yaml_document_get_root_node(&doc);
     if (second)
-        status = nn_fail(r->err, NN_ECONFIG, "%s:%zu: a second document begins here; one file"
-                         " holds one configuration", r->file, second->start_mark.line + 1);
+        status = nn_fail(r->err, NN_ECONFIG,
+                         "%s:%zu: a second document begins here; one file"
+                         " holds one configuration",
+                         r->file, second->start_mark.line + 1);
     yaml_document_delete(&doc);
     return status;
 }
@@ -320,11 +339,13 @@ nn_status ex_read_pair(ex_reader *r, const char *pair)
     if (!dot) {
         int section = ex_find_section(key);
         if (section > 0 && ex_has_choice(section))
-            return nn_fail(r->err, NN_ECONFIG, "command line: %s is a section; write %s.name=%s",
-                           key, key, ex_quoted(value, w, sizeof w));
+            return nn_fail(r->err, NN_ECONFIG,
+                           "command line: %s is a section; write %s.name=%s", key, key,
+                           ex_quoted(value, w, sizeof w));
         if (section > 0)
-            return nn_fail(r->err, NN_ECONFIG, "command line: %s is a section; write %s.KEY=%s",
-                           key, key, ex_quoted(value, w, sizeof w));
+            return nn_fail(r->err, NN_ECONFIG,
+                           "command line: %s is a section; write %s.KEY=%s", key, key,
+                           ex_quoted(value, w, sizeof w));
         if (ex_find_row(ex_top_table, key) < 0)
             return unknown_top(r, "command line", key);
         return push(r, EX_TOP, key, value, mark);

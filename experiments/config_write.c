@@ -19,7 +19,7 @@ const char *ex_value_text(const nn_setting *s, const void *config, char *out, si
     case NN_CHOICE:
         nn_setting_word(s->words, *(const int *)(const void *)field, out, size);
         break;
-    case NN_FLOAT:                              /* the shortest text that reads back the same */
+    case NN_FLOAT: /* the shortest text that reads back the same */
         for (int digits = 6; digits <= 17; digits++) {
             snprintf(out, size, "%.*g", digits, *(const double *)(const void *)field);
             if (strtod(out, NULL) == *(const double *)(const void *)field)
@@ -35,6 +35,18 @@ const char *ex_value_text(const nn_setting *s, const void *config, char *out, si
 
 /* ---- writing ------------------------------------------------------------------- */
 
+static int left_out(const ex_config *c, int section, int row)
+{
+    const char *key = c->section[section].table[row].name;
+
+    if (section == EX_TOP)
+        return strcmp(key, "seed") == 0 || strcmp(key, "out") == 0
+            || strcmp(key, "name") == 0;
+    if (section == EX_DATA && strcmp(key, "dir") == 0)
+        return 1;
+    return !ex_row_counts(c, section, row);
+}
+
 void ex_config_digest(const ex_config *c, char out[9])
 {
     SHA2_CTX ctx;
@@ -49,14 +61,9 @@ void ex_config_digest(const ex_config *c, char out[9])
             SHA256Update(&ctx, (const uint8_t *)line, strlen(line));
         }
         for (int row = 0; row < s->rows; row++) {
-            const char *key = s->table[row].name;
-            int left_out = (i == EX_TOP && (strcmp(key, "seed") == 0 || strcmp(key, "out") == 0
-                                            || strcmp(key, "name") == 0))
-                        || (i == EX_DATA && strcmp(key, "dir") == 0)
-                        || !ex_row_counts(c, i, row);
-            if (left_out)
+            if (left_out(c, i, row))
                 continue;
-            snprintf(line, sizeof line, "%s.%s=%s\n", s->name, key,
+            snprintf(line, sizeof line, "%s.%s=%s\n", s->name, s->table[row].name,
                      ex_value_text(&s->table[row], s->at, value, sizeof value));
             SHA256Update(&ctx, (const uint8_t *)line, strlen(line));
         }
@@ -82,8 +89,8 @@ static void put_quoted(FILE *f, const char *text)
     fputc('"', f);
 }
 
-static void put_row(FILE *f, const ex_section *s, const char *key, const char *value, int text,
-                    ex_mark m)
+static void put_row(FILE *f, const ex_section *s, const char *key, const char *value,
+                    int text, ex_mark m)
 {
     static const char *const origin[] = { "default", "recipe", "file", "command line" };
     long from = ftell(f);
@@ -98,8 +105,8 @@ static void put_row(FILE *f, const ex_section *s, const char *key, const char *v
 
 const char *ex_config_yaml(const ex_config *c, nn_arena *a)
 {
-    static const int order[] = { EX_METHOD, EX_MODEL, EX_DATA, EX_AUGMENT, EX_OPTIM, EX_TOP,
-                                 EX_METRICS, EX_ALARM };
+    static const int order[] = { EX_METHOD, EX_MODEL, EX_DATA,    EX_AUGMENT,
+                                 EX_OPTIM,  EX_TOP,   EX_METRICS, EX_ALARM };
     char *text = NULL, value[4096];
     size_t bytes = 0;
     FILE *f = open_memstream(&text, &bytes);
@@ -136,8 +143,8 @@ static void readers_of(const char *key, char *out, size_t size)
     out[0] = 0;
     for (int i = 0; i < opt_method_count() && used < size; i++)
         if (opt_method_uses(opt_method_at(i), key))
-            used += (size_t)snprintf(out + used, size - used, "%s%s", readers++ ? ", " : "; for ",
-                                     opt_method_at(i)->name);
+            used += (size_t)snprintf(out + used, size - used, "%s%s",
+                                     readers++ ? ", " : "; for ", opt_method_at(i)->name);
     if (readers == opt_method_count())
         out[0] = 0;
 }
@@ -171,19 +178,23 @@ static void help_table(FILE *out, const char *section, const nn_setting *table)
         }
         if (table == opt_setting_table)
             readers_of(s->name, readers, sizeof readers);
-        fprintf(out, "  %-24s %-10s %s\n  %-24s %-10s [%s%s]\n", key, value, s->help, "", "",
-                range, readers);
+        fprintf(out, "  %-24s %-10s %s\n  %-24s %-10s [%s%s]\n", key, value, s->help, "",
+                "", range, readers);
     }
 }
 
 void ex_config_help(FILE *out)
 {
-    fputs("Settings of a run, in the file as 'section: {key: value}', on the command line as\n"
-          "section.key=value.  Columns: key, default, meaning; below it what is accepted.\n\n"
-          "Outside any section\n", out);
+    fputs("Settings of a run, in the file as 'section: {key: value}', on the command "
+          "line as\n"
+          "section.key=value.  Columns: key, default, meaning; below it what is "
+          "accepted.\n\n"
+          "Outside any section\n",
+          out);
     help_table(out, "", ex_top_table);
     for (int i = 0; i < ssl_method_count(); i++) {
-        fprintf(out, "\nmethod.name: %s - %s\n", ssl_method_at(i)->name, ssl_method_at(i)->paper);
+        fprintf(out, "\nmethod.name: %s - %s\n", ssl_method_at(i)->name,
+                ssl_method_at(i)->paper);
         if (ssl_method_at(i)->settings)
             help_table(out, "method", ssl_method_at(i)->settings);
     }
@@ -197,14 +208,16 @@ void ex_config_help(FILE *out)
     fputs("\ndata.name\n", out);
     for (int i = 0; i < data_source_count(); i++)
         fprintf(out, "  %-24s %s%s\n", data_source_at(i)->name, data_source_at(i)->about,
-                strcmp(data_source_at(i)->name, ex_usual(EX_DATA)) == 0 ? " (default)" : "");
+                strcmp(data_source_at(i)->name, ex_usual(EX_DATA)) == 0 ? " (default)"
+                                                                        : "");
     help_table(out, "data", data_setting_table);
     fputs("\naugment: a recipe sets every key below it that is not given\n", out);
     help_table(out, "augment", data_augment_table);
     fputs("\noptim.name\n", out);
     for (int i = 0; i < opt_method_count(); i++)
         fprintf(out, "  %-24s %s%s\n", opt_method_at(i)->name, opt_method_at(i)->about,
-                strcmp(opt_method_at(i)->name, ex_usual(EX_OPTIM)) == 0 ? " (default)" : "");
+                strcmp(opt_method_at(i)->name, ex_usual(EX_OPTIM)) == 0 ? " (default)"
+                                                                        : "");
     help_table(out, "optim", opt_setting_table);
     fputs("\nmetrics: what is measured after an epoch\n", out);
     help_table(out, "metrics", ex_metrics_table);

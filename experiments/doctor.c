@@ -55,8 +55,8 @@ static double gemm_speed(void)
         x[i] = y[i] = (float)(i % 7) - 3;
     do {
         double from = ex_seconds();
-        nn_gemm(SIZE, SIZE, SIZE, (nn_mat){ x, SIZE, 1 }, (nn_mat){ y, SIZE, 1 }, c, SIZE, NULL,
-                &scratch);
+        nn_gemm(SIZE, SIZE, SIZE, (nn_mat){ x, SIZE, 1 }, (nn_mat){ y, SIZE, 1 }, c, SIZE,
+                NULL, &scratch);
         double took = ex_seconds() - from;
         best = took < best ? took : best;
     } while (ex_seconds() - start < timing_seconds);
@@ -93,12 +93,17 @@ static int print_data(FILE *out)
         int here = d->present(&usual, where, sizeof where);
         missing += !here;
         if (here)
-            fprintf(out, "data set      %s: %s\n", d->name, where[0] ? where : "built in");
+            fprintf(out, "data set      %s: %s\n", d->name,
+                    where[0] ? where : "built in");
         else if (d->package)
-            fprintf(out, "data set      %s: not here; apt-get install %s\n", d->name, d->package);
+            fprintf(out, "data set      %s: not here; apt-get install %s\n", d->name,
+                    d->package);
         else
-            fprintf(out, "data set      %s: not here; put its files into a folder and name it in"
-                    " FULLRANK_DATA or data.dir\n", d->name);
+            fprintf(
+                out,
+                "data set      %s: not here; put its files into a folder and name it in"
+                " FULLRANK_DATA or data.dir\n",
+                d->name);
     }
     return missing;
 }
@@ -108,24 +113,29 @@ nn_status ex_doctor(int threads, FILE *out, nn_err *err)
     char cpu[256];
 
     if (!nn_kern_choose(NULL))
-        return nn_fail(err, NN_ECONFIG, "FULLRANK_KERN=%.40s: no such kernel table on this"
-                       " machine; unset it", getenv("FULLRANK_KERN"));
+        return nn_fail(err, NN_ECONFIG,
+                       "FULLRANK_KERN=%.40s: no such kernel table on this"
+                       " machine; unset it",
+                       getenv("FULLRANK_KERN"));
     if (threads > 0)
         nn_par_set_threads(threads);
     cpu_name(cpu, sizeof cpu);
     fprintf(out, "fullrank      %s, %s\n", EX_VERSION, EX_COMPILER);
-    fprintf(out, "libraries     libyaml %s, jansson %s, zlib %s\n", yaml_get_version_string(),
-            jansson_version_str(), zlibVersion());
-    fprintf(out, "processor     %s, %ld cores online\n", cpu, sysconf(_SC_NPROCESSORS_ONLN));
+    fprintf(out, "libraries     libyaml %s, jansson %s, zlib %s\n",
+            yaml_get_version_string(), jansson_version_str(), zlibVersion());
+    fprintf(out, "processor     %s, %ld cores online\n", cpu,
+            sysconf(_SC_NPROCESSORS_ONLN));
     print_tables(out);
     fprintf(out, "threads       %d%s\n", nn_par_threads(),
             getenv("OMP_NUM_THREADS") ? " (OMP_NUM_THREADS)" : "");
-    fprintf(out, "speed         %.1f GFLOP/s in a product of %d x %d matrices\n", gemm_speed(),
-            SIZE, SIZE);
+    fprintf(out, "speed         %.1f GFLOP/s in a product of %d x %d matrices\n",
+            gemm_speed(), SIZE, SIZE);
     const char *folder = getenv("FULLRANK_DATA");
     fprintf(out, "FULLRANK_DATA %s\n", folder && *folder ? folder : "not set");
     int missing = print_data(out);
-    fprintf(out, "\n%s\n", missing == 0 ? "everything is here"
-            : "all of fullrank works; only the data sets marked 'not here' need installing");
+    fprintf(out, "\n%s\n",
+            missing == 0 ? "everything is here"
+                         : "all of fullrank works; only the data sets marked 'not here' "
+                           "need installing");
     return NN_OK;
 }

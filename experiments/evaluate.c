@@ -3,11 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Running statistics move a tenth of the way per batch: after so many batches what is left
- * of the starting value is 0.9^64, about one part in a thousand. */
+/* Running statistics move a tenth of the way per batch: after so many batches what is
+ * left of the starting value is 0.9^64, about one part in a thousand. */
 enum { CALIBRATION_BATCHES = 64 };
 
-/* The raw-pixel bank is cut so that large images do not ask for more floats than this (1 GiB). */
+/* The raw-pixel bank is cut so that large images do not ask for more floats than this (1
+ * GiB). */
 static const size_t most_raw = (size_t)1 << 28;
 
 int ex_metric_index(const char *name)
@@ -36,7 +37,7 @@ ex_evaluator ex_evaluator_new(ex_run *run)
     e.bank = least(c->metrics.bank, run->train.n);
     e.k = least(c->metrics.lid_k, e.n - 1);
     e.knn_k = least(c->metrics.knn_k, e.bank);
-    e.part = 2 * c->top.batch;          /* the longest part that split() makes is shorter */
+    e.part = 2 * c->top.batch; /* the longest part that split() makes is shorter */
     e.image = NN_NEW(a, float, pixels * (size_t)e.part);
     e.h = NN_NEW(a, float, (size_t)e.n * run->r);
     e.z = NN_NEW(a, float, (size_t)e.n * run->d);
@@ -49,9 +50,9 @@ ex_evaluator ex_evaluator_new(ex_run *run)
     return e;
 }
 
-/* Where part i of n images begins when they are cut into parts of about `size`: as many as
- * fit, all of the same length give or take one.  No image is dropped, and no batch is so
- * short that its statistics are worse than those of training. */
+/* Where part i of n images begins when they are cut into parts of about `size`: as many
+ * as fit, all of the same length give or take one.  No image is dropped, and no batch is
+ * so short that its statistics are worse than those of training. */
 static int split(int n, int size, int i)
 {
     int parts = n / size > 0 ? n / size : 1;
@@ -97,8 +98,8 @@ static int all_finite(const float *x, size_t n)
 }
 
 /* Every metric of one set of embeddings, and the spectrum of its unit rows. */
-static void measure(ex_evaluator *e, const float *x, int d, double *value, double *spectrum,
-                    ex_figures *map)
+static void measure(ex_evaluator *e, const float *x, int d, double *value,
+                    double *spectrum, ex_figures *map)
 {
     nn_arena *scratch = &e->run->scratch;
     size_t mark = nn_arena_mark(scratch);
@@ -119,7 +120,8 @@ static void measure(ex_evaluator *e, const float *x, int d, double *value, doubl
 static double knn_of(ex_evaluator *e)
 {
     ex_run *run = e->run;
-    const met_knn_settings s = { e->knn_k, run->config->metrics.knn_t, run->train.classes };
+    const met_knn_settings s = { e->knn_k, run->config->metrics.knn_t,
+                                 run->train.classes };
     float *query = e->feature + (size_t)e->bank * run->r;
     size_t mark = nn_arena_mark(&run->scratch);
 
@@ -162,8 +164,9 @@ void ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
     measure(e, e->z, run->d, f->z, f->spectrum_z, f);
     measure(e, e->h, run->r, f->h, f->spectrum_h, NULL);
     f->knn = knn_of(e);
-    f->judged = met_judge(loss, std >= 0 ? f->z[std] : NAN, erank >= 0 ? f->z[erank] : NAN,
-                          e->untrained_erank, e->n, run->d);
+    f->judged =
+        met_judge(loss, std >= 0 ? f->z[std] : NAN, erank >= 0 ? f->z[erank] : NAN,
+                  e->untrained_erank, e->n, run->d);
 }
 
 /* Copies every buffer of the store to `saved` or back; returns the number of floats. */
@@ -196,8 +199,8 @@ static void calibrate(ex_evaluator *e)
     t->record = 0;
     for (int i = 0; i < CALIBRATION_BATCHES; i++) {
         data_plain(&run->train, NULL, i % starts * batch, batch, e->image);
-        nn_node *x = nn_input(t, nn_shape4(batch, run->train.h, run->train.w, run->train.c),
-                              e->image, 0);
+        nn_node *x = nn_input(
+            t, nn_shape4(batch, run->train.h, run->train.w, run->train.c), e->image, 0);
         c->method->embed(t, run->method_state, c->model->forward(t, run->model_state, x));
         nn_tape_reset(t);
     }
@@ -234,7 +237,8 @@ double ex_raw_pixel_knn(ex_evaluator *e)
         x[i] = train->pixel[i];
     for (size_t i = 0; i < pixels * (size_t)e->n; i++)
         q[i] = test->pixel[i];
-    double share = met_knn(&s, (int)pixels, x, train->label, bank, q, test->label, e->n, a);
+    double share =
+        met_knn(&s, (int)pixels, x, train->label, bank, q, test->label, e->n, a);
     nn_arena_rewind(a, mark);
     return share;
 }

@@ -12,7 +12,7 @@ typedef struct ex_figures {
     double z[EX_MOST_METRICS], h[EX_MOST_METRICS];      /* NaN: undefined */
     double knn;
     met_judged judged;
-    double *spectrum_z, *spectrum_h;    /* (d), (r): covariance of unit rows, descending */
+    double *spectrum_z, *spectrum_h;    /* (d), (r): eigenvalues of unit rows */
     double *map; int points;            /* (points, 2) */
     double share[2];
 } ex_figures;
@@ -29,9 +29,10 @@ typedef struct ex_evaluator {
 
 ex_evaluator ex_evaluator_new(ex_run *run);
 
-/* Measures the network as it is.  Metrics of z and h: held-out images without augmentation,
- * BatchNorm with the statistics of batches of about the training batch, as in training,
- * and nothing updated.  kNN: h with running statistics, bank and queries alike.
+/* Measures the network as it is.  Metrics of z and h: held-out images without
+ * augmentation, BatchNorm with the statistics of batches of about the training batch, as
+ * in training, and nothing updated.  kNN: h with running statistics, bank and queries
+ * alike.
  * figures keep their memory between calls (the forever arena). */
 void ex_evaluate(ex_evaluator *e, double loss, ex_figures *f);
 

@@ -59,14 +59,16 @@ nn_status ex_folder_open(ex_folder *f, const ex_config *c, nn_err *err)
     char try[sizeof f->path];
 
     *f = (ex_folder){ .lock = -1 };
-    int n = snprintf(f->path, sizeof f->path, "%s/%s/%s-%s-%s/s%d", c->top.out, c->top.name,
-                     c->method->name, c->source->name, c->digest, c->top.seed);
+    int n =
+        snprintf(f->path, sizeof f->path, "%s/%s/%s-%s-%s/s%d", c->top.out, c->top.name,
+                 c->method->name, c->source->name, c->digest, c->top.seed);
     if (n >= (int)sizeof f->path - 64)
-        return nn_fail(err, NN_ECONFIG, "out: the path of the run folder is too long (%d bytes)", n);
+        return nn_fail(err, NN_ECONFIG,
+                       "out: the path of the run folder is too long (%d bytes)", n);
     strcpy(try, f->path);
     if (make_folders(try) != 0)
-        return nn_fail(err, NN_ERUN, "%s: cannot make this folder: %s%s", try, strerror(errno),
-                       remedy(errno));
+        return nn_fail(err, NN_ERUN, "%s: cannot make this folder: %s%s", try,
+                       strerror(errno), remedy(errno));
     f->lock = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->lock < 0)
         return nn_fail(err, NN_ERUN, "%s: cannot open this folder: %s%s", f->path,
@@ -74,8 +76,10 @@ nn_status ex_folder_open(ex_folder *f, const ex_config *c, nn_err *err)
     /* Some network file systems know no locks: then there is none. */
     if (flock(f->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         ex_folder_close(f);
-        return nn_fail(err, NN_ERUN, "%s: another fullrank is writing this run; wait for it or"
-                       " choose another --out, --seed or name=", f->path);
+        return nn_fail(err, NN_ERUN,
+                       "%s: another fullrank is writing this run; wait for it or"
+                       " choose another --out, --seed or name=",
+                       f->path);
     }
     read_state(f);
     nn_status status = ex_file_put(f->path, ".try", "", 0, err);
@@ -111,8 +115,8 @@ static int write_all(int file, const char *text, size_t bytes)
     return 0;
 }
 
-nn_status ex_file_put(const char *folder, const char *name, const char *text, size_t bytes,
-                      nn_err *err)
+nn_status ex_file_put(const char *folder, const char *name, const char *text,
+                      size_t bytes, nn_err *err)
 {
     char final[1200], temporary[1208];
 
@@ -120,8 +124,8 @@ nn_status ex_file_put(const char *folder, const char *name, const char *text, si
     snprintf(temporary, sizeof temporary, "%s.new", final);
     int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (file < 0)
-        return nn_fail(err, NN_ERUN, "%s: cannot be written: %s%s", final, strerror(errno),
-                       remedy(errno));
+        return nn_fail(err, NN_ERUN, "%s: cannot be written: %s%s", final,
+                       strerror(errno), remedy(errno));
     int bad = write_all(file, text, bytes) != 0 || fsync(file) != 0;
     int why = errno;
     if (close(file) != 0 && !bad) {

@@ -46,8 +46,8 @@ static void metrics(FILE *out)
 {
     for (int i = 0; i < met_metric_count(); i++) {
         const met_metric *m = met_metric_at(i);
-        fprintf(out, "%-24s %s%s%s\n", m->name, m->about, m->reference ? "; reference: " : "",
-                m->reference ? m->reference : "");
+        fprintf(out, "%-24s %s%s%s\n", m->name, m->about,
+                m->reference ? "; reference: " : "", m->reference ? m->reference : "");
     }
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "experiments/ask.h"
 #include "experiments/config.h"
@@ -30,12 +31,14 @@ typedef struct line {
 
 static const struct argp_option train_options[] = {
     { "seed", OPT_SEED, "N", 0, "The same as seed=N", 0 },
-    { "out", OPT_OUT, "DIR", 0, "The same as out=DIR: the folder that holds the runs", 0 },
-    { "threads", OPT_THREADS, "N", 0, "Threads to use; the result does not depend on it", 0 },
+    { "out", OPT_OUT, "DIR", 0, "The same as out=DIR: the folder that holds the runs",
+      0 },
+    { "threads", OPT_THREADS, "N", 0, "Threads to use; the result does not depend on it",
+      0 },
     { "resume", OPT_RESUME, NULL, 0, "Go on where a run was stopped (not there yet)", 0 },
     { "quiet", OPT_QUIET, NULL, 0, "Print errors only", 0 },
     { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
-    {0}
+    { 0 }
 };
 
 static const struct argp_option doctor_options[] = {
@@ -67,7 +70,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_THREADS:
         l->threads = (int)strtol(arg, &end, 10);
         if (*end || end == arg || l->threads < 1 || l->threads > 1024 || strlen(arg) > 4)
-            argp_error(state, "--threads wants a whole number from 1 to 1024, not '%.40s'", arg);
+            argp_error(state,
+                       "--threads wants a whole number from 1 to 1024, not '%.40s'", arg);
         return 0;
     case OPT_RESUME:
         argp_error(state, "--resume is not there yet: a stopped run starts over; the same"
@@ -118,8 +122,8 @@ static int train(line *l)
 
 static int report(line *l)
 {
-    return (int)ex_report(l->words, l->word, l->output ? l->output : "report.html", stdout,
-                          &l->err);
+    return (int)ex_report(l->words, l->word, l->output ? l->output : "report.html",
+                          stdout, &l->err);
 }
 
 static int list(line *l)
@@ -144,7 +148,8 @@ static const struct command {
       "Train one configuration and fill its run folder.\v"
       "A KEY is written section.key (optim.base_lr=0.1) or, outside any section, alone"
       " (epochs=5); 'fullrank help config' lists them all.  Exit codes: 0 finished, 1 the"
-      " disk or the memory failed, 2 command line or configuration, 3 stopped for collapse,"
+      " disk or the memory failed, 2 command line or configuration, 3 stopped for "
+      "collapse,"
       " 4 diverged, 5 data, 128+n signal n.",
       1, 1 << 20, train_options, train },
     { "report", "RUN...",
@@ -153,10 +158,10 @@ static const struct command {
       1, 1 << 20, report_options, report },
     { "list", "methods|models|datasets|optimizers|metrics",
       "Show what there is to choose from.", 1, 1, no_options, list },
-    { "doctor", "", "Look at the machine: processor, kernel tables, speed, data sets.",
-      0, 0, doctor_options, doctor },
-    { "help", "[config|COMMAND]", "Explain a command, or every setting of a run.",
-      0, 1, no_options, help },
+    { "doctor", "", "Look at the machine: processor, kernel tables, speed, data sets.", 0,
+      0, doctor_options, doctor },
+    { "help", "[config|COMMAND]", "Explain a command, or every setting of a run.", 0, 1,
+      no_options, help },
 };
 
 static const struct command *find(const char *name)
@@ -183,16 +188,18 @@ static nn_status unknown_command(const char *name, nn_err *err)
 static void print_overview(FILE *out)
 {
     fputs("Usage: fullrank COMMAND [ARGUMENT...]\n"
-          "Train self-supervised methods and watch whether their representations collapse.\n\n",
+          "Train self-supervised methods and watch whether their representations "
+          "collapse.\n\n",
           out);
     for (size_t i = 0; i < NN_COUNT(commands); i++) {
         const char *about = commands[i].about, *end = strpbrk(about, "\v");
         char usage[80];
         snprintf(usage, sizeof usage, "%s %s", commands[i].name, commands[i].arguments);
-        fprintf(out, "  %s\n      %.*s\n", usage, (int)(end ? end - about : (long)strlen(about)),
-                about);
+        fprintf(out, "  %s\n      %.*s\n", usage,
+                (int)(end ? end - about : (long)strlen(about)), about);
     }
-    fputs("\n'fullrank COMMAND --help' tells more.  'fullrank --version' tells the version.\n",
+    fputs("\n'fullrank COMMAND --help' tells more.  'fullrank --version' tells the "
+          "version.\n",
           out);
 }
 
@@ -237,10 +244,26 @@ static int help(line *l)
     return dispatch(c, 2, argv, &l->err);       /* argp prints the help and ends here */
 }
 
+/* Threads of libgomp wait for work by spinning, for milliseconds.  That is right on idle
+ * cores; on cores shared with others the waiting takes the time of the working, and a run
+ * becomes ten times slower.  So the spinning is cut to tens of microseconds, a little
+ * more than the gaps between two loops of a step, unless the user has decided.  The
+ * library reads the environment before main, hence the second start; if that is refused,
+ * the run goes on as it is.  The result does not depend on it. */
+static void limit_spinning(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0)
+        execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
     nn_err err = {0};
     int code;
+
+    limit_spinning(argv);
 
     setlocale(LC_CTYPE, "");                    /* for the terminal; numbers stay plain */
     argp_err_exit_status = NN_ECONFIG;

@@ -84,18 +84,20 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
     p->bar = smart_terminal(stderr);
     p->blocks = smart_terminal(out) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     p->colour = smart_terminal(out) && !(no_colour && *no_colour);
-    fprintf(out, "%s%s%s on %s: %d images to train on, %d held out, %d x %d x %d\n", BOLD(p),
-            c->method->name, PLAIN(p), c->source->name, run->train.n, run->test.n, run->train.h,
-            run->train.w, run->train.c);
+    fprintf(out, "%s%s%s on %s: %d images to train on, %d held out, %d x %d x %d\n",
+            BOLD(p), c->method->name, PLAIN(p), c->source->name, run->train.n,
+            run->test.n, run->train.h, run->train.w, run->train.c);
     fprintf(out, "%s with %zu parameters, %s, %d epochs of %d steps, batch %d, seed %d\n",
-            c->model->name, nn_store_count(&run->store), c->optimiser->name, c->top.epochs,
-            run->steps, c->top.batch, c->top.seed);
+            c->model->name, nn_store_count(&run->store), c->optimiser->name,
+            c->top.epochs, run->steps, c->top.batch, c->top.seed);
     if (strcmp(c->label, c->method->name) != 0)
         fprintf(out, "this run: %s%s%s\n", BOLD(p), c->label, PLAIN(p));
     fprintf(out, "%s%s%s\n", DIM(p), f->path, PLAIN(p));
     if (f->was[0])
-        fprintf(out, "this folder holds an earlier run (%s), which is replaced after the first"
-                " evaluation\n", f->was);
+        fprintf(out,
+                "this folder holds an earlier run (%s), which is replaced after the first"
+                " evaluation\n",
+                f->was);
     fflush(out);
 }
 
@@ -108,12 +110,19 @@ void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator
     p->start = ex_seconds();
     if (!p->out)
         return;
-    fprintf(p->out, "\nkNN without training: chance %.1f %%, raw pixels %.1f %%, untrained network"
-            " %.1f %%\n", 100.0 / run->train.classes, 100 * raw_pixel_knn, 100 * untrained_knn);
-    fprintf(p->out, "perfect spread of z (d = %d, n = %d): sqrt(d)*std 1.00, effective rank %.1f\n\n",
-            run->d, e->n, erank >= 0 ? e->ideal_z[erank] : NAN);
-    fprintf(p->out, "%sepoch     loss  sqrt(d)*std       erank     kNN  vs untrained  images/s"
-            "  verdict%s\n", BOLD(p), PLAIN(p));
+    fprintf(
+        p->out,
+        "\nkNN without training: chance %.1f %%, raw pixels %.1f %%, untrained network"
+        " %.1f %%\n",
+        100.0 / run->train.classes, 100 * raw_pixel_knn, 100 * untrained_knn);
+    fprintf(
+        p->out,
+        "perfect spread of z (d = %d, n = %d): sqrt(d)*std 1.00, effective rank %.1f\n\n",
+        run->d, e->n, erank >= 0 ? e->ideal_z[erank] : NAN);
+    fprintf(p->out,
+            "%sepoch     loss  sqrt(d)*std       erank     kNN  vs untrained  images/s"
+            "  verdict%s\n",
+            BOLD(p), PLAIN(p));
     fflush(p->out);
 }
 
@@ -131,8 +140,8 @@ void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, do
     duration((t - p->start) / (double)done * (double)(all - done), left, sizeof left);
     fprintf(stderr, "\repoch %d/%d %s %d/%d  %.0f images/s  loss %.3f  ETA %s\033[K",
             b->epoch + 1, c->top.epochs,
-            gauge(p, (double)(b->step + 1) / run->steps, BAR, cells), b->step + 1, run->steps,
-            images_per_s, loss, left);
+            gauge(p, (double)(b->step + 1) / run->steps, BAR, cells), b->step + 1,
+            run->steps, images_per_s, loss, left);
     fflush(stderr);
     p->shown = 1;
     p->drawn = t;
@@ -140,9 +149,11 @@ void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, do
 
 void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, int judged)
 {
-    char loss[32] = "-", speed[32] = "-", std[16] = "", rank[16] = "", cells[4 * GAUGE + 1];
+    char loss[32] = "-", speed[32] = "-", std[16] = "", rank[16] = "",
+         cells[4 * GAUGE + 1];
     char knn[16] = "", gain[16] = "";
-    int at_std = ex_metric_index("collapse/std"), at_rank = ex_metric_index("collapse/erank");
+    int at_std = ex_metric_index("collapse/std"),
+        at_rank = ex_metric_index("collapse/erank");
 
     if (!p->out)
         return;
@@ -165,9 +176,9 @@ void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, i
         snprintf(gain, sizeof gain, "%+.1f", 100 * (f->knn - p->untrained_knn));
     const char *word = e->epoch > 0 ? met_verdict_word(f->judged.verdict) : "untrained";
     const char *colour = e->epoch > 0 ? verdict_colour(p, f->judged.verdict) : DIM(p);
-    fprintf(p->out, "%5d  %7s  %4s %s%s%s  %6s  %6s  %12s  %8s  %s%s%s\n", e->epoch, loss, std,
-            colour, gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells), PLAIN(p), rank, knn,
-            gain, speed, colour, word, PLAIN(p));
+    fprintf(p->out, "%5d  %7s  %4s %s%s%s  %6s  %6s  %12s  %8s  %s%s%s\n", e->epoch, loss,
+            std, colour, gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells), PLAIN(p),
+            rank, knn, gain, speed, colour, word, PLAIN(p));
     fflush(p->out);
 }
 
@@ -184,7 +195,7 @@ void ex_progress_note(ex_progress *p, const char *format, ...)
     fflush(p->out);
 }
 
-/* The settings of the method that are not at their default: where to look first when a
+/* The switches of the method that are not at their default: where to look first when a
  * run has collapsed. */
 static void print_suspects(ex_progress *p, const ex_config *c)
 {
@@ -199,9 +210,10 @@ static void print_suspects(ex_progress *p, const ex_config *c)
     for (int i = 0; i < s->rows; i++) {
         ex_value_text(&s->table[i], s->at, value, sizeof value);
         ex_value_text(&s->table[i], plain, usually, sizeof usually);
-        if (strcmp(value, usually) != 0)
-            fprintf(p->out, "%s method.%s=%s (default %s)", found++ ? "," : "look first at:",
-                    s->table[i].name, value, usually);
+        int is_switch = s->table[i].kind == NN_BOOL || s->table[i].kind == NN_CHOICE;
+        if (is_switch && strcmp(value, usually) != 0)
+            fprintf(p->out, "%s method.%s=%s (default %s)",
+                    found++ ? "," : "look first at:", s->table[i].name, value, usually);
     }
     if (found)
         fputc('\n', p->out);
@@ -219,10 +231,12 @@ void ex_progress_end(ex_progress *p, const ex_log *l, const ex_evaluator *e,
         return;
     clear_bar(p);
     duration(json_number_value(json_object_get(s, "seconds")), took, sizeof took);
-    fprintf(p->out, "\n%s after %s\n", json_string_value(json_object_get(s, "state")), took);
+    fprintf(p->out, "\n%s after %s\n", json_string_value(json_object_get(s, "state")),
+            took);
     if (judged) {
-        fprintf(p->out, "%s%s%s: %s  (d = %d, n = %d)\n", verdict_colour(p, f->judged.verdict),
-                met_verdict_word(f->judged.verdict), PLAIN(p), f->judged.why, f->d, e->n);
+        fprintf(p->out, "%s%s%s: %s  (d = %d, n = %d)\n",
+                verdict_colour(p, f->judged.verdict), met_verdict_word(f->judged.verdict),
+                PLAIN(p), f->judged.why, f->d, e->n);
         if (f->judged.verdict != MET_HEALTHY)
             print_suspects(p, l->run->config);
     }

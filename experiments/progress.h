@@ -6,8 +6,8 @@
 /* What a person sees while a run trains.
  *
  * One bar on the error terminal (images per second, loss, time left), and one line per
- * evaluated epoch on `out`: the collapse as it happens.  Colour and bars of blocks only on
- * a terminal that can show them; NO_COLOR is honoured.  quiet: nothing of all this. */
+ * evaluated epoch on `out`: the collapse as it happens.  Colour and bars of blocks only
+ * on a terminal that can show them; NO_COLOR is honoured.  quiet: nothing of all this. */
 typedef struct ex_progress {
     FILE *out;                          /* NULL: quiet */
     int bar, colour, blocks;            /* what the terminals can do */
@@ -25,7 +25,9 @@ void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator
                            double raw_pixel_knn, double untrained_knn);
 void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, double loss,
                       double images_per_s);
-void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, int judged);
+/* judged = 0: an epoch without an evaluation, f is not looked at. */
+void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f,
+                       int judged);
 void ex_progress_note(ex_progress *p, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -1,4 +1,4 @@
-/* Run folders read back for the report: every file is checked before anyone looks at it. */
+/* Run folders read back for the report: each file is checked before it is relied on. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,14 +12,55 @@
 #include "experiments/report_read.h"
 
 enum {
-    SMALL = 1 << 20,            /* most bytes of config.yaml and status.json: both are pages */
-    LARGE = 1 << 28,            /* most bytes of a .jsonl: 1000 epochs of maps are 40 MB */
+    SMALL = 1 << 20,            /* most bytes of config.yaml and status.json: 1 page */
+    LARGE = 1 << 28,            /* most bytes of a .jsonl: 1000 epochs are 40 MB */
     DEPTH = 8,                  /* nesting of config.yaml; ours has two levels */
     ROWS = 2000,                /* settings in config.yaml; ours has under a hundred */
-    SIDE = 4096                 /* largest image side in snapshots.jsonl */
+    SIDE = 4096,                /* largest image side in snapshots.jsonl */
+    EPOCHS = 1000000000         /* most epochs, and most things that are counted */
 };
 
-/* ---- files --------------------------------------------------------------------------- */
+/* Where a reader is; line 0 means the file as a whole. */
+typedef struct place {
+    const char *file;
+    int line;
+    nn_err *err;
+} place;
+
+/* ---- what is wrong ---------------------------------------------------------------- */
+
+static nn_status wrong_at(const place *at, const char *remedy, const char *format,
+                          va_list args)
+{
+    char cause[512], line[16] = "";
+    vsnprintf(cause, sizeof cause, format, args);
+    if (at->line)
+        snprintf(line, sizeof line, ":%d", at->line);
+    return nn_fail(at->err, NN_ERUN, "%s%s: %s; %s", at->file, line, cause, remedy);
+}
+
+__attribute__((format(printf, 2, 3)))
+static nn_status damaged(const place *at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    nn_status code = wrong_at(at, "the file is damaged: train again", format, args);
+    va_end(args);
+    return code;
+}
+
+__attribute__((format(printf, 2, 3)))
+static nn_status foreign(const place *at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    nn_status code = wrong_at(at, "it was not written by this version of `fullrank "
+                              "train`: name another run or train again", format, args);
+    va_end(args);
+    return code;
+}
+
+/* ---- files ------------------------------------------------------------------------ */
 
 static char *join(const char *folder, const char *name)
 {
@@ -36,52 +77,48 @@ static int is_missing(const char *file)
     return stat(file, &s) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
-/* The whole file and a final zero byte in *text, which the caller frees. */
-static nn_status slurp(const char *file, size_t most, char **text, size_t *size, nn_err *err)
+static nn_status unreadable(const place *at)
 {
-    struct stat s;
+    return nn_fail(at->err, NN_ERUN, "%s: %s; %s", at->file, strerror(errno),
+                   errno == ENOENT ? "the run folder is incomplete: train again"
+                                   : "make it readable and try again");
+}
+
+/* The whole file and a final zero byte in *text, which the caller frees. */
+static nn_status slurp(const place *at, size_t most, char **text, size_t *size)
+{
     /* without waiting, or a named pipe would hold us for ever */
-    int fd = open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(at->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat s;
+    ssize_t step = 1;
 
     *text = NULL;
     *size = 0;
-    if (fd < 0 || fstat(fd, &s) != 0) {
-        nn_status code = nn_fail(err, NN_ERUN, "%s: %s; %s", file, strerror(errno),
-                                 errno == ENOENT ? "the run folder is incomplete: train again"
-                                                 : "make it readable and try again");
-        if (fd >= 0)
-            close(fd);
-        return code;
-    }
-    if (!S_ISREG(s.st_mode) || (size_t)s.st_size > most) {
+    if (fd < 0)
+        return unreadable(at);
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || (size_t)s.st_size > most) {
         close(fd);
-        return nn_fail(err, NN_ERUN, "%s: %s; it was not written by fullrank, remove it or "
-                       "train again", file, S_ISREG(s.st_mode) ? "far too large" :
-                       "not a regular file");
+        return foreign(at, S_ISREG(s.st_mode) ? "far too large" : "not a regular file");
     }
-    char *all = malloc((size_t)s.st_size + 1);
-    size_t got = 0;
-    ssize_t step = 1;
-    while (all && got < (size_t)s.st_size && step > 0) {
-        step = read(fd, all + got, (size_t)s.st_size - got);
-        if (step < 0 && errno == EINTR)
+    *text = malloc((size_t)s.st_size + 1);
+    NN_NEED(*text, "out of memory for %s", at->file);
+    while (*size < (size_t)s.st_size && step > 0) {
+        step = read(fd, *text + *size, (size_t)s.st_size - *size);
+        if (step > 0)
+            *size += (size_t)step;
+        else if (step < 0 && errno == EINTR)
             step = 1;
-        else if (step > 0)
-            got += (size_t)step;
     }
+    (*text)[*size] = 0;
     close(fd);
-    if (!all || step < 0) {
-        free(all);
-        return nn_fail(err, NN_ERUN, "%s: %s; make it readable and try again", file,
-                       all ? strerror(errno) : "out of memory");
-    }
-    all[got] = 0;
-    *text = all;
-    *size = got;
-    return NN_OK;
+    if (step >= 0)
+        return NN_OK;
+    free(*text);
+    *text = NULL;
+    return unreadable(at);
 }
 
-/* ---- small checks on JSON ------------------------------------------------------------ */
+/* ---- small checks on JSON --------------------------------------------------------- */
 
 static const char *kind_of(const json_t *v)
 {
@@ -98,9 +135,10 @@ static int starts(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-static int integer_in(const json_t *v, json_int_t lo, json_int_t hi)
+static int is_count(const json_t *v, json_int_t lo, json_int_t hi)
 {
-    return json_is_integer(v) && json_integer_value(v) >= lo && json_integer_value(v) <= hi;
+    json_int_t n = json_integer_value(v);
+    return json_is_integer(v) && n >= lo && n <= hi;
 }
 
 /* A list of numbers; null stands for a number that was not finite. */
@@ -114,89 +152,93 @@ static int numbers(const json_t *v)
     return 1;
 }
 
-/* ---- status.json --------------------------------------------------------------------- */
+/* ---- status.json ------------------------------------------------------------------ */
 
-static nn_status status_wrong(const char *file, const char *key, const json_t *v,
-                              const char *wanted, nn_err *err)
+typedef int kind_test(const json_t *v);
+
+static int is_text(const json_t *v)
 {
-    return nn_fail(err, NN_ERUN, "%s: \"%s\" is %s, wanted %s; not written by this version of "
-                   "fullrank: train again", file, key, kind_of(v), wanted);
+    return !v || json_is_null(v) || json_is_string(v);
 }
 
-static nn_status check_status(const char *file, const json_t *s, nn_err *err)
+static int is_number(const json_t *v)
+{
+    return !v || json_is_null(v) || json_is_number(v);
+}
+
+static int is_object(const json_t *v)
+{
+    return !v || json_is_null(v) || json_is_object(v);
+}
+
+/* The members of status.json that the report reads; each may be absent or null. */
+static const struct member { const char *key; kind_test *fits; const char *wanted; }
+members[] = {
+    { "message", is_text, "a text" }, { "label", is_text, "a text" },
+    { "host", is_text, "a text" }, { "version", is_text, "a text" },
+    { "compiler", is_text, "a text" }, { "kernel", is_text, "a text" },
+    { "started", is_text, "a text" }, { "ended", is_text, "a text" },
+    { "weights_sha256", is_text, "a text" },
+    { "exit", is_number, "a number" }, { "epoch", is_number, "a number" },
+    { "epochs", is_number, "a number" }, { "seed", is_number, "a number" },
+    { "threads", is_number, "a number" }, { "seconds", is_number, "a number" },
+    { "baseline", is_object, "an object" }, { "reference", is_object, "an object" },
+    { "data", is_object, "an object" }, { "model", is_object, "an object" },
+};
+
+static nn_status check_status(const place *at, const json_t *s)
 {
     static const char *const state[] = {
         "running", "finished", "failed", "diverged", "interrupted"
     };
-    static const char *const text[] = { "method" };
-    static const char *const text_or_null[] = {
-        "message", "name", "label", "host", "version", "compiler", "kernel", "started",
-        "ended", "weights_sha256"
-    };
-    static const char *const object_or_null[] = { "baseline", "reference", "data", "model" };
-    static const char *const number_or_null[] = {
-        "exit", "epoch", "epochs", "seed", "threads", "seconds"
-    };
-    const char *now = json_string_value(json_object_get(s, "state"));
+    const json_t *method = json_object_get(s, "method");
     int known = 0;
 
     for (size_t i = 0; i < NN_COUNT(state); i++)
-        known |= now && strcmp(now, state[i]) == 0;
+        known |= strcmp(ex_text_of(s, "state"), state[i]) == 0;
     if (!known)
-        return nn_fail(err, NN_ERUN, "%s: no \"state\" known to fullrank (running, finished, "
-                       "failed, diverged, interrupted); this is the status of another program: "
-                       "name a run of `fullrank train`", file);
-    for (size_t i = 0; i < NN_COUNT(text); i++)
-        if (!json_is_string(json_object_get(s, text[i])))
-            return status_wrong(file, text[i], json_object_get(s, text[i]), "a text", err);
-    for (size_t i = 0; i < NN_COUNT(text_or_null); i++) {
-        const json_t *v = json_object_get(s, text_or_null[i]);
-        if (v && !json_is_string(v) && !json_is_null(v))
-            return status_wrong(file, text_or_null[i], v, "a text", err);
-    }
-    for (size_t i = 0; i < NN_COUNT(number_or_null); i++) {
-        const json_t *v = json_object_get(s, number_or_null[i]);
-        if (v && !json_is_number(v) && !json_is_null(v))
-            return status_wrong(file, number_or_null[i], v, "a number", err);
-    }
-    for (size_t i = 0; i < NN_COUNT(object_or_null); i++) {
-        const json_t *v = json_object_get(s, object_or_null[i]);
-        if (v && !json_is_object(v) && !json_is_null(v))
-            return status_wrong(file, object_or_null[i], v, "an object", err);
+        return foreign(at, "no \"state\" known to fullrank (running, finished, failed, "
+                       "diverged, interrupted)");
+    if (!json_is_string(method))
+        return foreign(at, "\"method\" is %s, wanted a text", kind_of(method));
+    for (size_t i = 0; i < NN_COUNT(members); i++) {
+        const json_t *v = json_object_get(s, members[i].key);
+        if (!members[i].fits(v))
+            return foreign(at, "\"%s\" is %s, wanted %s", members[i].key, kind_of(v),
+                           members[i].wanted);
     }
     return NN_OK;
 }
 
-static nn_status read_status(const char *file, ex_record *r, nn_err *err)
+static nn_status read_status(const place *at, ex_record *r)
 {
     char *text;
     size_t size;
     json_error_t e;
 
-    NN_TRY(slurp(file, SMALL, &text, &size, err));
+    NN_TRY(slurp(at, SMALL, &text, &size));
     r->status = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
     free(text);
     if (!json_is_object(r->status))
-        return nn_fail(err, NN_ERUN, "%s: %s; the file is damaged: train again", file,
-                       r->status ? "not a JSON object" :
+        return damaged(at, "%s", r->status ? "not a JSON object" :
                        size ? e.text : "empty");
-    return check_status(file, r->status, err);
+    return check_status(at, r->status);
 }
 
-/* ---- config.yaml --------------------------------------------------------------------- */
+/* ---- config.yaml ------------------------------------------------------------------ */
 
-typedef struct yaml_walk {
+typedef struct walk {
     yaml_document_t doc;
-    const char *file, *text;
+    place at;
+    const char *text;
     json_t *out;
-    nn_err *err;
-} yaml_walk;
+} walk;
 
-/* The trailing comment of line `line` (from 0) of the text, which tells where a value came
- * from.  Only plain words count: a '#' inside a quoted value is followed by a quote. */
+/* The trailing comment of line `line` (from 0) of the text tells where a value came from.
+ * Only plain words count: a '#' inside a quoted value has a quote after it. */
 static void origin_of(const char *text, size_t line, char *out, size_t size)
 {
-    const char *from = text, *end, *hash = NULL;
+    const char *from = text, *hash = NULL;
 
     *out = 0;
     for (; line && from; line--)
@@ -204,91 +246,85 @@ static void origin_of(const char *text, size_t line, char *out, size_t size)
             from++;
     if (!from)
         return;
-    end = from + strcspn(from, "\r\n");
-    for (const char *p = from; p + 1 < end; p++)
-        if (p[0] == '#' && p > from && p[-1] == ' ' && p[1] == ' ')
-            hash = p + 2;
-    if (!hash || (size_t)(end - hash) >= size)
+    const char *end = from + strcspn(from, "\r\n");
+    for (const char *p = from; p + 2 < end; p++)
+        if (memcmp(p, " # ", 3) == 0)
+            hash = p + 3;
+    size_t n = hash ? (size_t)(end - hash) : 0;
+    if (n == 0 || n >= size || memchr(hash, '"', n) || memchr(hash, '\'', n))
         return;
-    for (const char *p = hash; p < end; p++)
-        if (*p == '"' || *p == '\'')
-            return;
-    memcpy(out, hash, (size_t)(end - hash));
-    out[end - hash] = 0;
+    memcpy(out, hash, n);
+    out[n] = 0;
 }
 
-static nn_status yaml_row(yaml_walk *w, const char *key, const char *value, size_t line)
+static nn_status add_setting(walk *w, const char *key, const char *value, size_t line)
 {
     char origin[48];
+
     if (json_array_size(w->out) >= ROWS)
-        return nn_fail(w->err, NN_ERUN, "%s: more than %d settings; not a config.yaml of a "
-                       "run: train again", w->file, (int)ROWS);
+        return foreign(&w->at, "more than %d settings", (int)ROWS);
     origin_of(w->text, line, origin, sizeof origin);
     json_t *row = json_pack("[sss]", key, value, origin);
     if (!row)
-        return nn_fail(w->err, NN_ERUN, "%s:%zu: not valid UTF-8; the file is damaged: train "
-                       "again", w->file, line + 1);
+        return damaged(&w->at, "not valid UTF-8");
     json_array_append_new(w->out, row);
     return NN_OK;
 }
 
-static nn_status yaml_flatten(yaml_walk *w, int at, const char *prefix, int depth)
+/* Adds every value under node `node` as "prefix.key": a list as "prefix[0]", ... */
+static nn_status flatten(walk *w, int node, const char *prefix, int depth)
 {
-    yaml_node_t *node = yaml_document_get_node(&w->doc, at);
+    const yaml_node_t *n = yaml_document_get_node(&w->doc, node);
+    char name[256];
+    int i = 0;
 
+    w->at.line = (int)n->start_mark.line + 1;
     if (depth > DEPTH)
-        return nn_fail(w->err, NN_ERUN, "%s:%zu: nested more than %d deep; not a config.yaml "
-                       "of a run: train again", w->file, node->start_mark.line + 1, (int)DEPTH);
-    if (node->type == YAML_SCALAR_NODE)
-        return yaml_row(w, prefix, (const char *)node->data.scalar.value,
-                        node->end_mark.line);
-    if (node->type == YAML_SEQUENCE_NODE) {
-        int i = 0;
-        for (yaml_node_item_t *p = node->data.sequence.items.start;
-             p < node->data.sequence.items.top; p++) {
-            char name[256];
+        return foreign(&w->at, "nested more than %d deep", (int)DEPTH);
+    if (n->type == YAML_SCALAR_NODE)
+        return add_setting(w, prefix, (const char *)n->data.scalar.value,
+                           n->end_mark.line);
+    if (n->type == YAML_SEQUENCE_NODE) {
+        for (const yaml_node_item_t *p = n->data.sequence.items.start;
+             p < n->data.sequence.items.top; p++) {
             snprintf(name, sizeof name, "%s[%d]", prefix, i++);
-            NN_TRY(yaml_flatten(w, *p, name, depth + 1));
+            NN_TRY(flatten(w, *p, name, depth + 1));
         }
         return NN_OK;
     }
-    for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
-         p < node->data.mapping.pairs.top; p++) {
-        yaml_node_t *key = yaml_document_get_node(&w->doc, p->key);
-        char name[256];
+    for (const yaml_node_pair_t *p = n->data.mapping.pairs.start;
+         p < n->data.mapping.pairs.top; p++) {
+        const yaml_node_t *key = yaml_document_get_node(&w->doc, p->key);
         if (key->type != YAML_SCALAR_NODE)
-            return nn_fail(w->err, NN_ERUN, "%s:%zu: a key is not a word; not a config.yaml of "
-                           "a run: train again", w->file, key->start_mark.line + 1);
+            return foreign(&w->at, "a key is not a word");
         snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "",
                  (const char *)key->data.scalar.value);
-        NN_TRY(yaml_flatten(w, p->value, name, depth + 1));
+        NN_TRY(flatten(w, p->value, name, depth + 1));
     }
     return NN_OK;
 }
 
-static nn_status read_config(const char *file, ex_record *r, nn_err *err)
+static nn_status read_config(const place *at, ex_record *r)
 {
-    yaml_walk w = { .file = file, .out = r->config, .err = err };
+    walk w = { .at = *at, .out = r->config };
     yaml_parser_t parser;
     nn_status code;
     char *text;
     size_t size;
 
-    NN_TRY(slurp(file, SMALL, &text, &size, err));
+    NN_TRY(slurp(at, SMALL, &text, &size));
     w.text = text;
     NN_NEED(yaml_parser_initialize(&parser), "out of memory for the YAML parser");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
     if (!yaml_parser_load(&parser, &w.doc)) {
-        code = nn_fail(err, NN_ERUN, "%s:%zu: %s; the file is damaged: train again", file,
-                       parser.problem_mark.line + 1, parser.problem ? parser.problem :
-                       "cannot be read");
+        w.at.line = (int)parser.problem_mark.line + 1;
+        code = damaged(&w.at, "%s", parser.problem ? parser.problem : "not YAML");
     } else {
-        yaml_node_t *root = yaml_document_get_root_node(&w.doc);
+        const yaml_node_t *root = yaml_document_get_root_node(&w.doc);
         if (!root || root->type != YAML_MAPPING_NODE)
-            code = nn_fail(err, NN_ERUN, "%s: %s; the file is damaged: train again", file,
-                           root ? "holds no settings" : "empty");
+            code = damaged(&w.at, root ? "holds no settings" : "empty");
         else
-            code = yaml_flatten(&w, 1, "", 0);
+            code = flatten(&w, 1, "", 0);
         yaml_document_delete(&w.doc);
     }
     yaml_parser_delete(&parser);
@@ -296,34 +332,36 @@ static nn_status read_config(const char *file, ex_record *r, nn_err *err)
     return code;
 }
 
-/* ---- files of lines ------------------------------------------------------------------ */
+/* ---- files of lines --------------------------------------------------------------- */
 
-typedef nn_status line_check(const char *file, int line, json_t *v, ex_record *r, nn_err *err);
+typedef nn_status line_check(const place *at, json_t *v, ex_record *r);
 
-/* One JSON object per line, each given to `check`.  A last line without its newline is what a
- * killed writer leaves: it is used if it is whole, and left out with a note if it is not. */
-static nn_status read_lines(const char *file, line_check *check, ex_record *r, nn_err *err)
+/* One JSON object per line, each given to `check`.  A last line without its newline is
+ * what a killed writer leaves: used if it is whole, left out with a note if it is not. */
+static nn_status read_lines(const char *file, line_check *check, ex_record *r,
+                            nn_err *err)
 {
-    const char *name = strrchr(file, '/') + 1;
+    place at = { file, 0, err };
     nn_status code = NN_OK;
     json_error_t e;
     char *text;
     size_t size;
-    int line = 1;
 
-    NN_TRY(slurp(file, LARGE, &text, &size, err));
-    for (const char *p = text, *end = text + size; p < end && code == NN_OK; line++) {
+    NN_TRY(slurp(&at, LARGE, &text, &size));
+    for (const char *p = text, *end = text + size; p < end && code == NN_OK;) {
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         size_t n = (size_t)((stop ? stop : end) - p);
         json_t *v = json_loadb(p, n, JSON_REJECT_DUPLICATES, &e);
+        at.line++;
         if (!v && !stop)
-            ex_record_note(r, "%s ends in a line that was cut off (line %d), as a killed run "
-                           "leaves it; the whole lines before it are used", name, line);
+            ex_record_note(r, "%s ends in a line that was cut off (line %d), as a killed "
+                           "run leaves it; the whole lines before it are used",
+                           strrchr(file, '/') + 1, at.line);
         else if (!json_is_object(v))
-            code = nn_fail(err, NN_ERUN, "%s:%d: %s; the file is damaged: train again", file,
-                           line, v ? "not a JSON object" : n ? e.text : "an empty line");
+            code = damaged(&at, "%s", v ? "not a JSON object" :
+                           n ? e.text : "an empty line");
         else
-            code = check(file, line, v, r, err);
+            code = check(&at, v, r);
         json_decref(v);
         p = stop ? stop + 1 : end;
     }
@@ -331,8 +369,8 @@ static nn_status read_lines(const char *file, line_check *check, ex_record *r, n
     return code;
 }
 
-/* Appends `v` to `list`, whose epochs rise.  A resumed run repeats epochs it had begun: the
- * later line replaces the earlier ones. */
+/* Appends `v` to `list`, whose epochs rise.  A resumed run repeats epochs it had begun:
+ * the later line replaces the earlier ones. */
 static void append_epoch(json_t *list, json_t *v)
 {
     json_int_t e = json_integer_value(json_object_get(v, "epoch"));
@@ -366,25 +404,21 @@ static int holds_a_number(const char *key)
     return 0;
 }
 
-static nn_status check_row(const char *file, int line, json_t *v, ex_record *r, nn_err *err)
+static nn_status check_row(const place *at, json_t *v, ex_record *r)
 {
     const char *key;
     json_t *x;
 
-    if (!integer_in(json_object_get(v, "epoch"), 0, 1000000000))
-        return nn_fail(err, NN_ERUN, "%s:%d: no \"epoch\"; not a metrics file of fullrank: name "
-                       "a run of `fullrank train`", file, line);
+    if (!is_count(json_object_get(v, "epoch"), 0, EPOCHS))
+        return foreign(at, "no \"epoch\"");
     json_object_foreach(v, key, x) {
-        if (holds_a_number(key) && !json_is_number(x) && !json_is_null(x))
-            return nn_fail(err, NN_ERUN, "%s:%d: \"%s\" is %s, wanted a number or null; the "
-                           "file is damaged: train again", file, line, key, kind_of(x));
-        if (counts_things(key) && !integer_in(x, 0, 1000000000) && !json_is_null(x))
-            return nn_fail(err, NN_ERUN, "%s:%d: \"%s\" is %s, wanted a count; the file is "
-                           "damaged: train again", file, line, key, kind_of(x));
-        if ((strcmp(key, "verdict") == 0 || strcmp(key, "why") == 0) && !json_is_string(x) &&
-            !json_is_null(x))
-            return nn_fail(err, NN_ERUN, "%s:%d: \"%s\" is %s, wanted a text; the file is "
-                           "damaged: train again", file, line, key, kind_of(x));
+        int says = strcmp(key, "verdict") == 0 || strcmp(key, "why") == 0;
+        if (holds_a_number(key) && !is_number(x))
+            return damaged(at, "\"%s\" is %s, wanted a number or null", key, kind_of(x));
+        if (counts_things(key) && !json_is_null(x) && !is_count(x, 0, EPOCHS))
+            return damaged(at, "\"%s\" is %s, wanted a count", key, kind_of(x));
+        if (says && !is_text(x))
+            return damaged(at, "\"%s\" is %s, wanted a text", key, kind_of(x));
     }
     append_epoch(r->rows, v);
     return NN_OK;
@@ -402,134 +436,120 @@ static int is_base64(const json_t *v, size_t bytes)
     return s[body + pad] == 0 && pad == (3 - bytes % 3) % 3;
 }
 
-static nn_status check_pairs(const char *file, const json_t *p, nn_err *err)
+static nn_status check_pairs(const place *at, const json_t *p)
 {
     static const char *const side[] = { "original", "view1", "view2" };
-    const json_t *h = json_object_get(p, "h"), *w = json_object_get(p, "w"),
-                 *c = json_object_get(p, "c"), *count = json_object_get(p, "count");
+    const json_t *h = json_object_get(p, "h"), *w = json_object_get(p, "w");
+    const json_t *c = json_object_get(p, "c"), *count = json_object_get(p, "count");
 
     if (!p || json_is_null(p))
         return NN_OK;
-    if (!integer_in(h, 1, SIDE) || !integer_in(w, 1, SIDE) || !integer_in(c, 1, 3) ||
-        json_integer_value(c) == 2 || !integer_in(count, 0, 1000))
-        return nn_fail(err, NN_ERUN, "%s:1: \"pairs\" needs h and w from 1 to %d, c 1 or 3, and "
-                       "a count; the file is damaged: train again", file, (int)SIDE);
+    if (!is_count(h, 1, SIDE) || !is_count(w, 1, SIDE) || !is_count(count, 0, 1000) ||
+        !is_count(c, 1, 3) || json_integer_value(c) == 2)
+        return damaged(at, "\"pairs\" needs h and w from 1 to %d, c 1 or 3, and a count",
+                       (int)SIDE);
     size_t bytes = (size_t)(json_integer_value(h) * json_integer_value(w) *
                             json_integer_value(c) * json_integer_value(count));
     for (size_t i = 0; i < NN_COUNT(side); i++)
         if (!is_base64(json_object_get(p, side[i]), bytes))
-            return nn_fail(err, NN_ERUN, "%s:1: \"pairs.%s\" is not base64 of %zu bytes "
-                           "(count x h x w x c); the file is damaged: train again", file,
-                           side[i], bytes);
+            return damaged(at, "\"pairs.%s\" is not base64 of %zu bytes (count x h x w x "
+                           "c)", side[i], bytes);
     return NN_OK;
 }
 
-static nn_status check_set(const char *file, const json_t *v, nn_err *err)
+static nn_status check_set(const place *at, const json_t *v)
 {
-    const json_t *classes = json_object_get(v, "classes"), *label = json_object_get(v, "label");
-    const json_t *x;
-    size_t i;
+    const json_t *classes = json_object_get(v, "classes"), *x;
+    const json_t *label = json_object_get(v, "label");
+    size_t i, count = json_array_size(classes);
 
     if (!json_is_array(classes) || !json_is_array(label))
-        return nn_fail(err, NN_ERUN, "%s:1: no \"classes\" and \"label\"; not a snapshot file "
-                       "of fullrank: train again", file);
+        return foreign(at, "no \"classes\" and \"label\"");
     json_array_foreach(classes, i, x)
         if (!json_is_string(x))
-            return nn_fail(err, NN_ERUN, "%s:1: class %zu is %s, wanted a text; the file is "
-                           "damaged: train again", file, i, kind_of(x));
+            return damaged(at, "class %zu is %s, wanted a text", i, kind_of(x));
     json_array_foreach(label, i, x)
-        if (!integer_in(x, 0, (json_int_t)json_array_size(classes) - 1))
-            return nn_fail(err, NN_ERUN, "%s:1: label %zu is not one of the %zu classes; the "
-                           "file is damaged: train again", file, i, json_array_size(classes));
-    return check_pairs(file, json_object_get(v, "pairs"), err);
+        if (!is_count(x, 0, (json_int_t)count - 1))
+            return damaged(at, "label %zu is not one of the %zu classes", i, count);
+    return check_pairs(at, json_object_get(v, "pairs"));
 }
 
-static nn_status check_shot(const char *file, int line, json_t *v, ex_record *r, nn_err *err)
+static nn_status check_shot(const place *at, json_t *v, ex_record *r)
 {
     static const char *const list[] = { "spectrum_z", "spectrum_h", "map", "share" };
 
     if (!r->set) {
-        NN_TRY(check_set(file, v, err));
+        NN_TRY(check_set(at, v));
         r->set = json_incref(v);
         return NN_OK;
     }
-    if (!integer_in(json_object_get(v, "epoch"), 0, 1000000000))
-        return nn_fail(err, NN_ERUN, "%s:%d: no \"epoch\"; the file is damaged: train again",
-                       file, line);
+    if (!is_count(json_object_get(v, "epoch"), 0, EPOCHS))
+        return damaged(at, "no \"epoch\"");
     for (size_t i = 0; i < NN_COUNT(list); i++) {
         const json_t *x = json_object_get(v, list[i]);
         if (x && !json_is_null(x) && !numbers(x))
-            return nn_fail(err, NN_ERUN, "%s:%d: \"%s\" is not a list of numbers; the file is "
-                           "damaged: train again", file, line, list[i]);
+            return damaged(at, "\"%s\" is not a list of numbers", list[i]);
     }
     size_t points = json_array_size(json_object_get(r->set, "label"));
     const json_t *map = json_object_get(v, "map");
     if (json_is_array(map) && json_array_size(map) != 2 * points)
-        return nn_fail(err, NN_ERUN, "%s:%d: the map has %zu numbers, wanted 2 for each of the "
-                       "%zu labels; the file is damaged: train again", file, line,
+        return damaged(at, "the map has %zu numbers, wanted 2 for each of the %zu labels",
                        json_array_size(map), points);
     append_epoch(r->shots, v);
     return NN_OK;
 }
 
-/* ---- the folder ---------------------------------------------------------------------- */
+/* ---- the folder ------------------------------------------------------------------- */
+
+static const char example[] = "runs/demo/simsiam-fashion-mnist-1a2b3c4d/s0";
 
 static nn_status check_folder(const char *path, nn_err *err)
 {
     struct stat s;
-    if (stat(path, &s) != 0)
-        return nn_fail(err, NN_ECONFIG, "%s: %s; name a run folder such as "
-                       "runs/demo/simsiam-fashion-mnist-1a2b3c4d/s0", path, strerror(errno));
-    if (!S_ISDIR(s.st_mode))
-        return nn_fail(err, NN_ECONFIG, "%s: a file, not a run folder; name the folder that "
-                       "holds it", path);
 
-    char *file = join(path, "status.json");
-    int missing = is_missing(file);
-    free(file);
-    if (missing) {
-        char *below = join(path, "s0/status.json");
-        int seeds = !is_missing(below);
-        free(below);
-        return nn_fail(err, NN_ECONFIG, "%s: not a run folder (no status.json in it); %s%s%s",
-                       path, seeds ? "did you mean " : "name the folder of one seed, such as "
-                       "runs/demo/simsiam-fashion-mnist-1a2b3c4d/s0", seeds ? path : "",
-                       seeds ? "/s0 ?" : "");
-    }
+    if (stat(path, &s) != 0)
+        return nn_fail(err, NN_ECONFIG, "%s: %s; name a run folder such as %s", path,
+                       strerror(errno), example);
+    if (!S_ISDIR(s.st_mode))
+        return nn_fail(err, NN_ECONFIG, "%s: a file, not a run folder; name the folder "
+                       "that holds it", path);
+
+    char *status = join(path, "status.json"), *below = join(path, "s0/status.json");
+    int missing = is_missing(status), seeds = !is_missing(below);
+    free(status);
+    free(below);
+    if (!missing)
+        return NN_OK;
+    if (seeds)
+        return nn_fail(err, NN_ECONFIG, "%s: not a run folder (no status.json in it); "
+                       "did you mean %s/s0 ?", path, path);
+    return nn_fail(err, NN_ECONFIG, "%s: not a run folder (no status.json in it); name "
+                   "the folder of one seed, such as %s", path, example);
+}
+
+static nn_status read_metrics(const char *file, ex_record *r, nn_err *err)
+{
+    int finished = strcmp(ex_text_of(r->status, "state"), "finished") == 0;
+
+    if (finished || !is_missing(file))
+        NN_TRY(read_lines(file, check_row, r, err));
+    if (json_array_size(r->rows))
+        return NN_OK;
+    if (finished)
+        return damaged(&(place){ file, 0, err }, "no whole line, though the run has "
+                       "finished");
+    ex_record_note(r, "no epoch has been evaluated yet");
     return NN_OK;
 }
 
-static nn_status read_files(ex_record *r, nn_err *err)
+static nn_status read_shots(const char *file, ex_record *r, nn_err *err)
 {
-    char *status = join(r->path, "status.json"), *config = join(r->path, "config.yaml");
-    char *metrics = join(r->path, "metrics.jsonl"), *shots = join(r->path, "snapshots.jsonl");
-    nn_status code = read_status(status, r, err);
-
-    if (code == NN_OK)
-        code = read_config(config, r, err);
-    if (code == NN_OK) {
-        const char *state = json_string_value(json_object_get(r->status, "state"));
-        int finished = strcmp(state, "finished") == 0;
-        if (finished || !is_missing(metrics))
-            code = read_lines(metrics, check_row, r, err);
-        if (code == NN_OK && json_array_size(r->rows) == 0) {
-            if (finished)
-                code = nn_fail(err, NN_ERUN, "%s: no whole line, though the run has finished; "
-                               "the file is damaged: train again", metrics);
-            else
-                ex_record_note(r, "no epoch has been evaluated yet");
-        }
-    }
-    if (code == NN_OK && !is_missing(shots))
-        code = read_lines(shots, check_shot, r, err);
-    if (code == NN_OK && json_array_size(r->rows) && json_array_size(r->shots) == 0)
+    if (!is_missing(file))
+        NN_TRY(read_lines(file, check_shot, r, err));
+    if (json_array_size(r->rows) && json_array_size(r->shots) == 0)
         ex_record_note(r, "snapshots.jsonl %s, so there is no map and no spectrum",
-                       is_missing(shots) ? "is missing" : "holds no epoch");
-    free(status);
-    free(config);
-    free(metrics);
-    free(shots);
-    return code;
+                       is_missing(file) ? "is missing" : "holds no epoch");
+    return NN_OK;
 }
 
 nn_status ex_record_read(const char *path, ex_record *r, nn_err *err)
@@ -538,11 +558,29 @@ nn_status ex_record_read(const char *path, ex_record *r, nn_err *err)
 
     while (n > 1 && path[n - 1] == '/')
         n--;
-    *r = (ex_record){ .path = strndup(path, n), .config = json_array(), .rows = json_array(),
-                      .shots = json_array(), .notes = json_array() };
+    *r = (ex_record){
+        .path = strndup(path, n), .config = json_array(), .rows = json_array(),
+        .shots = json_array(), .notes = json_array(),
+    };
     NN_NEED(r->path && r->config && r->rows && r->shots && r->notes, "out of memory");
     NN_TRY(check_folder(r->path, err));
-    return read_files(r, err);
+
+    char *status = join(r->path, "status.json");
+    char *config = join(r->path, "config.yaml");
+    char *rows = join(r->path, "metrics.jsonl");
+    char *shots = join(r->path, "snapshots.jsonl");
+    nn_status code = read_status(&(place){ status, 0, err }, r);
+    if (code == NN_OK)
+        code = read_config(&(place){ config, 0, err }, r);
+    if (code == NN_OK)
+        code = read_metrics(rows, r, err);
+    if (code == NN_OK)
+        code = read_shots(shots, r, err);
+    free(status);
+    free(config);
+    free(rows);
+    free(shots);
+    return code;
 }
 
 void ex_record_free(ex_record *r)

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Generated sets are the same for every seed of a run: seeds compare training, not data. */
+/* Generated sets are the same for every seed of a run: seeds compare training, not data.
+ */
 enum { DATA_SEED = 0 };
 
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
@@ -15,14 +16,17 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     *run = (ex_run){ .config = c };
     NN_TRY(data_load(&c->data, DATA_SEED, &run->forever, &run->train, &run->test, err));
     if (c->top.batch > run->train.n)
-        return nn_fail(err, NN_ECONFIG, "%s: batch = %d, but %s has %d training images here;"
+        return nn_fail(err, NN_ECONFIG,
+                       "%s: batch = %d, but %s has %d training images here;"
                        " lower batch or raise data.limit",
                        ex_config_where(c, EX_TOP, "batch", at, sizeof at), c->top.batch,
                        c->source->name, run->train.n);
     if (run->test.n < 2)
-        return nn_fail(err, NN_ECONFIG, "%s: %d held-out images are too few to measure"
+        return nn_fail(err, NN_ECONFIG,
+                       "%s: %d held-out images are too few to measure"
                        " anything; raise data.test_limit",
-                       ex_config_where(c, EX_DATA, "test_limit", at, sizeof at), run->test.n);
+                       ex_config_where(c, EX_DATA, "test_limit", at, sizeof at),
+                       run->test.n);
 
     const nn_image_shape shape = { run->train.h, run->train.w, run->train.c };
     run->store = (nn_store){ .arena = &run->forever, .seed = (uint64_t)c->top.seed };

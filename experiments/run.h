@@ -12,7 +12,7 @@ typedef struct ex_run {
     nn_store store;
     nn_tape tape;
     void *model_state, *method_state;
-    int r, d;                           /* widths of the representation and the embedding */
+    int r, d;                           /* widths of representation and embedding */
     data_images train, test;
     data_loader *loader;
     opt_state *opt;
@@ -24,17 +24,18 @@ typedef struct ex_run {
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
 void      ex_run_free(ex_run *run);
 
-/* One step on a batch: forward, backward, update.  Returns the loss; when it is not finite
- * nothing has been updated. */
+/* One step on a batch: forward, backward, update; *lr is the learning rate used.  Returns
+ * the loss; when it is not finite nothing has been updated. */
 double ex_run_step(ex_run *run, const data_batch *b, double *lr);
 
-/* Bytes in the arenas at their worst moment, and how often the system was asked for more. */
+/* Bytes in the arenas at their worst moment, and how often the system was asked for
+ * more. */
 size_t ex_run_bytes(const ex_run *run);
 size_t ex_run_grown(const ex_run *run);
 
-/* SHA-256 over every parameter and buffer in order of their names: the name and a zero byte,
- * the rank and each dimension as 32-bit numbers, the values as 32-bit floats; all numbers
- * little-endian.  64 hex digits. */
+/* SHA-256 over every parameter and buffer in order of their names: the name and a zero
+ * byte, the rank and each dimension as 32-bit numbers, the values as 32-bit floats; all
+ * numbers little-endian.  64 hex digits. */
 void ex_weights_sha256(const nn_store *s, char out[65]);
 
 #endif

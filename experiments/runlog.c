@@ -92,7 +92,8 @@ static json_t *base64(const uint8_t *bytes, size_t n)
     return s;
 }
 
-/* ---- snapshots ---------------------------------------------------------------------- */
+/* ---- snapshots ----------------------------------------------------------------------
+ */
 
 /* A normalised view as bytes again, for people's eyes. */
 static void to_bytes(const ex_run *run, const float *view, uint8_t *out)
@@ -118,14 +119,16 @@ static json_t *pairs(const ex_run *run)
     float *work = malloc(sizeof(float) * (data_augment_space(d) + 1));
 
     NN_NEED(shown && view && work, "out of memory: pictures of %zu bytes", bytes);
-    json_t *p = json_pack("{s:i, s:i, s:i, s:i, s:o}", "h", d->h, "w", d->w, "c", d->c,
-                          "count", count, "original", base64(d->pixel, bytes * (size_t)count));
+    json_t *p =
+        json_pack("{s:i, s:i, s:i, s:i, s:o}", "h", d->h, "w", d->w, "c", d->c, "count",
+                  count, "original", base64(d->pixel, bytes * (size_t)count));
     for (int k = 0; k < 2; k++) {
         for (int i = 0; i < count; i++) {
             data_augment_view(&c->augment, d, i, k, (uint64_t)c->top.seed, 0, view, work);
             to_bytes(run, view, shown + bytes * (size_t)i);
         }
-        json_object_set_new(p, k ? "view2" : "view1", base64(shown, bytes * (size_t)count));
+        json_object_set_new(p, k ? "view2" : "view1",
+                            base64(shown, bytes * (size_t)count));
     }
     free(shown);
     free(view);
@@ -146,18 +149,20 @@ static json_t *snapshot_head(const ex_run *run, int points)
     }
     for (int i = 0; i < points; i++)
         json_array_append_new(label, json_integer(run->test.label[i]));
-    return json_pack("{s:o, s:o, s:o}", "classes", classes, "label", label, "pairs", pairs(run));
+    return json_pack("{s:o, s:o, s:o}", "classes", classes, "label", label, "pairs",
+                     pairs(run));
 }
 
 static json_t *snapshot(const ex_epoch *e, const ex_figures *f)
 {
-    return json_pack("{s:i, s:o, s:o, s:o, s:o}", "epoch", e->epoch,
-                     "spectrum_z", numbers(f->spectrum_z, f->d),
-                     "spectrum_h", numbers(f->spectrum_h, f->r),
-                     "map", numbers(f->map, 2 * f->points), "share", numbers(f->share, 2));
+    return json_pack("{s:i, s:o, s:o, s:o, s:o}", "epoch", e->epoch, "spectrum_z",
+                     numbers(f->spectrum_z, f->d), "spectrum_h",
+                     numbers(f->spectrum_h, f->r), "map", numbers(f->map, 2 * f->points),
+                     "share", numbers(f->share, 2));
 }
 
-/* ---- status ------------------------------------------------------------------------- */
+/* ---- status -------------------------------------------------------------------------
+ */
 
 void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int threads)
 {
@@ -170,12 +175,14 @@ void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int thr
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64 "%016" PRIx64,
              data_fingerprint(&run->train), data_fingerprint(&run->test));
     l->status = json_pack(
-        "{s:s, s:i, s:i, s:i, s:s, s:s, s:o, s:s, s:i, s:o, s:s, s:s, s:s, s:i, s:s, s:n, s:f,"
+        "{s:s, s:i, s:i, s:i, s:s, s:s, s:o, s:s, s:i, s:o, s:s, s:s, s:s, s:i, s:s, "
+        "s:n, s:f,"
         " s:n}",
         "state", "running", "epoch", 0, "epochs", c->top.epochs, "exit", 0, "message", "",
-        "name", c->top.name, "label", words(c->label, c->method->name), "method", c->method->name, "seed", c->top.seed,
-        "host", words(host, "?"), "version", EX_VERSION, "compiler", EX_COMPILER, "kernel", nn_kern_now->name,
-        "threads", threads, "started", started, "ended", "seconds", 0.0, "weights_sha256");
+        "name", c->top.name, "label", words(c->label, c->method->name), "method",
+        c->method->name, "seed", c->top.seed, "host", words(host, "?"), "version",
+        EX_VERSION, "compiler", EX_COMPILER, "kernel", nn_kern_now->name, "threads",
+        threads, "started", started, "ended", "seconds", 0.0, "weights_sha256");
     NN_NEED(l->status, "status.json cannot be made");
     json_object_set_new(l->status, "data", json_pack(
         "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "name", c->source->name, "train",
@@ -239,16 +246,18 @@ void ex_log_memory(ex_log *l)
     l->grown = ex_run_grown(l->run);
 }
 
-/* ---- lines -------------------------------------------------------------------------- */
+/* ---- lines --------------------------------------------------------------------------
+ */
 
 static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
 {
     char name[64];
-    json_t *line = json_pack(
-        "{s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i}", "epoch", e->epoch,
-        "loss", number(e->loss), "lr", number(e->lr), "images_per_s", number(e->images_per_s),
-        "seconds", number(e->seconds), "eval_seconds", number(e->eval_seconds), "n", f->n,
-        "d", f->d, "r", f->r, "k", f->k, "knn_k", f->knn_k, "bank", f->bank);
+    json_t *line =
+        json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i}", "epoch",
+                  e->epoch, "loss", number(e->loss), "lr", number(e->lr), "images_per_s",
+                  number(e->images_per_s), "seconds", number(e->seconds), "eval_seconds",
+                  number(e->eval_seconds), "n", f->n, "d", f->d, "r", f->r, "k", f->k,
+                  "knn_k", f->knn_k, "bank", f->bank);
 
     NN_NEED(line, "a line of metrics.jsonl cannot be made");
     for (int i = 0; i < met_metric_count(); i++)
@@ -258,7 +267,8 @@ static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
         json_object_set_new(line, name, number(f->h[i]));
     }
     json_object_set_new(line, "eval/knn", number(f->knn));
-    json_object_set_new(line, "verdict", json_string(met_verdict_word(f->judged.verdict)));
+    json_object_set_new(line, "verdict",
+                        json_string(met_verdict_word(f->judged.verdict)));
     json_object_set_new(line, "why", json_string(f->judged.why));
     return line;
 }
@@ -297,11 +307,13 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
     add_line(l, metrics_line(e, &none));
 }
 
-/* ---- files -------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------
+ */
 
 nn_status ex_log_write_status(const ex_log *l, nn_err *err)
 {
-    char *text = json_dumps(l->status, JSON_INDENT(2) | JSON_REAL_PRECISION(FIGURE_DIGITS));
+    char *text =
+        json_dumps(l->status, JSON_INDENT(2) | JSON_REAL_PRECISION(FIGURE_DIGITS));
     NN_NEED(text, "status.json cannot be written as JSON");
     size_t bytes = strlen(text);
     text[bytes] = '\n';                         /* in place of the final zero */
@@ -320,7 +332,8 @@ nn_status ex_log_write(const ex_log *l, nn_err *err)
     if (status == NN_OK)
         status = ex_file_put(path, "metrics.jsonl", l->metrics.at, l->metrics.bytes, err);
     if (status == NN_OK)
-        status = ex_file_put(path, "snapshots.jsonl", l->snapshots.at, l->snapshots.bytes, err);
+        status = ex_file_put(path, "snapshots.jsonl", l->snapshots.at, l->snapshots.bytes,
+                             err);
     if (status == NN_OK)
         status = ex_log_write_status(l, err);
     nn_arena_free(&own);

@@ -33,7 +33,8 @@ typedef struct job {
     nn_err *err;
 } job;
 
-/* A signal asks the loop to stop after the step it is in; the second one is not waited for. */
+/* A signal asks the loop to stop after the step it is in; the second one is not waited
+ * for. */
 static volatile sig_atomic_t asked_to_stop;
 
 static void on_signal(int number)
@@ -51,7 +52,7 @@ static void watch_signals(void)
     asked_to_stop = 0;
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGXFSZ, &ignore, NULL);          /* a file size limit is an error of write() */
+    sigaction(SIGXFSZ, &ignore, NULL); /* a file size limit is an error of write() */
 }
 
 static nn_status choose_machine(int threads, nn_err *err)
@@ -61,8 +62,8 @@ static nn_status choose_machine(int threads, nn_err *err)
 
     if (!nn_kern_choose(NULL)) {
         for (int i = 0; i < nn_kern_count() && used < sizeof known; i++)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                                     nn_kern_at(i)->name);
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
+                                     i ? ", " : "", nn_kern_at(i)->name);
         return nn_fail(err, NN_ECONFIG, "FULLRANK_KERN=%s: no such kernel table on this"
                        " machine; there is %s", getenv("FULLRANK_KERN"), known);
     }
@@ -94,7 +95,8 @@ static nn_status begin(job *j, const ex_train_options *o)
     NN_TRY(ex_config_load(&j->config, o->file, o->pairs, o->pair, &j->text, err));
     NN_TRY(ex_run_build(&j->run, &j->config, err));
     NN_TRY(ex_folder_open(&j->folder, &j->config, err));
-    ex_progress_start(&j->progress, &j->run, &j->folder, o->json ? stderr : stdout, o->quiet);
+    ex_progress_start(&j->progress, &j->run, &j->folder, o->json ? stderr : stdout,
+                      o->quiet);
     ex_log_start(&j->log, &j->run, &j->folder, nn_par_threads());
 
     double from = ex_seconds();
@@ -108,7 +110,8 @@ static nn_status begin(job *j, const ex_train_options *o)
     ex_log_epoch(&j->log, &e, &j->figures, NULL);
     ex_log_state(&j->log, "running", 0, 0, "", elapsed(j), NULL);
     NN_TRY(ex_log_write(&j->log, err));
-    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->raw_knn, j->figures.knn);
+    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->raw_knn,
+                          j->figures.knn);
     ex_progress_epoch(&j->progress, &e, &j->figures, 1);
     return NN_OK;
 }
@@ -124,10 +127,12 @@ static nn_status train_epoch(job *j, ex_epoch *e)
         data_batch b = data_loader_get(j->run.loader, e->epoch - 1, step);
         double loss = ex_run_step(&j->run, &b, &e->lr);
         if (!isfinite(loss))
-            return nn_fail(j->err, NN_EDIVERGED, "the loss is %s in epoch %d, step %d of %d, at a"
+            return nn_fail(j->err, NN_EDIVERGED,
+                           "the loss is %s in epoch %d, step %d of %d, at a"
                            " learning rate of %g; try a smaller optim.base_lr or a longer"
-                           " optim.warmup_epochs", isnan(loss) ? "not a number" : "infinite",
-                           e->epoch, step + 1, j->run.steps, e->lr);
+                           " optim.warmup_epochs",
+                           isnan(loss) ? "not a number" : "infinite", e->epoch, step + 1,
+                           j->run.steps, e->lr);
         if (e->epoch == 1 && step == 0)
             ex_log_memory(&j->log);
         sum += loss;
@@ -147,7 +152,8 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
     ex_evaluate(&j->evaluator, e->loss, &j->figures);
     e->eval_seconds = ex_seconds() - from;
     if (j->figures.judged.verdict == MET_DIVERGED)
-        return nn_fail(j->err, NN_EDIVERGED, "%s after epoch %d, at a learning rate of %g; try"
+        return nn_fail(j->err, NN_EDIVERGED,
+                       "%s after epoch %d, at a learning rate of %g; try"
                        " a smaller optim.base_lr or a longer optim.warmup_epochs",
                        j->figures.judged.why, e->epoch, e->lr);
     int stop = alarm_rings(j) && j->config.alarm.action == EX_ALARM_STOP;
@@ -157,7 +163,8 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
     ex_progress_epoch(&j->progress, e, &j->figures, 1);
     if (stop)
         return nn_fail(j->err, NN_ECOLLAPSE, "stopped by alarm.action=stop: %s (%s)",
-                       met_verdict_word(j->figures.judged.verdict), j->figures.judged.why);
+                       met_verdict_word(j->figures.judged.verdict),
+                       j->figures.judged.why);
     return NN_OK;
 }
 
@@ -167,7 +174,8 @@ static nn_status train(job *j)
 
     for (int epoch = 1; epoch <= c->top.epochs && !asked_to_stop; epoch++) {
         ex_epoch e = { .epoch = epoch };
-        int last = epoch == c->top.epochs, measured = last || epoch % c->metrics.every == 0;
+        int last = epoch == c->top.epochs,
+            measured = last || epoch % c->metrics.every == 0;
 
         nn_status status = train_epoch(j, &e);
         if (status == NN_EDIVERGED) {
@@ -197,8 +205,9 @@ static nn_status train(job *j)
 /* Writes how it ended and returns the exit code. */
 static int finish(job *j, nn_status status)
 {
-    static const char *const state[] = { [NN_OK] = "finished", [NN_ECOLLAPSE] = "finished",
-                                         [NN_EDIVERGED] = "diverged" };
+    static const char *const state[] = {
+        [NN_OK] = "finished", [NN_ECOLLAPSE] = "finished", [NN_EDIVERGED] = "diverged"
+    };
     int code = (int)status, signal_number = (int)asked_to_stop;
     const char *word = status <= NN_EDIVERGED && state[status] ? state[status] : "failed";
     char sha[65];
@@ -207,13 +216,14 @@ static int finish(job *j, nn_status status)
     if (status == NN_OK && signal_number && j->epoch < j->config.top.epochs) {
         word = "interrupted";
         code = 128 + signal_number;
-        nn_fail(j->err, status, "signal %d (%s) in epoch %d; running it again starts over",
-                signal_number, strsignal(signal_number), j->epoch + 1);
+        nn_fail(j->err, status,
+                "signal %d (%s) in epoch %d; running it again starts over", signal_number,
+                strsignal(signal_number), j->epoch + 1);
     }
     ex_weights_sha256(&j->run.store, sha);
     ex_log_state(&j->log, word, j->epoch, code, j->err->text, elapsed(j),
                  strcmp(word, "failed") == 0 ? NULL : sha);
-    if (strcmp(word, "failed") == 0) {          /* the disk may be what failed: no new figures */
+    if (strcmp(word, "failed") == 0) { /* the disk may be what failed: no new figures */
         ex_log_write_status(&j->log, &worse);
     } else if (ex_log_write(&j->log, &worse) != NN_OK) {
         *j->err = worse;

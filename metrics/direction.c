@@ -10,8 +10,8 @@
  *                "Rethinking the Uniformity Metric in SSL", Fang et al., 2024
  *
  * mean_cos goes to 1 when all rows point the same way; features after a ReLU are positive
- * and have .5 and more in good health.  uniformity goes to 0 there too, but hardly notices
- * when half of the dimensions are lost; wasserstein does (sqrt(2) at a point). */
+ * and have .5 and more in good health.  uniformity goes to 0 there too, but hardly
+ * notices when half of the dimensions are lost; wasserstein does (sqrt(2) at a point). */
 #include <math.h>
 
 #include "metrics/marchenko.h"
@@ -45,8 +45,8 @@ static double zero(int n, int d, int k)
     return 0;
 }
 
-/* Tiles of scalar products s = u_i . u_j above the diagonal; |u_i - u_j|^2 = 2 - 2 s.  The
- * sizes decide the order of additions and so are part of the result. */
+/* Tiles of scalar products s = u_i . u_j above the diagonal; |u_i - u_j|^2 = 2 - 2 s.
+ * The sizes decide the order of additions and so are part of the result. */
 enum { TALL = 256, WIDE = 1024 };
 
 typedef struct tiles {
@@ -136,7 +136,7 @@ static double wasserstein_value(met_view *v)
     return q > 0 ? sqrt(q) : 0;
 }
 
-/* The m = min(n, d) eigenvalues of Sigma are x max(n, d) / (n d), and their trace is 1. */
+/* The m = min(n, d) eigenvalues of Sigma are x max(n, d) / (n d); their trace is 1. */
 static double wasserstein_ideal(int n, int d, int k)
 {
     double c = n < d ? (double)n / d : 1;

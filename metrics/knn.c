@@ -21,8 +21,8 @@ typedef struct near { float s; int at; } near;
 
 typedef struct knn {
     const met_knn_settings *set;
-    int k, held;                    /* held: neighbours that every query of the tile has */
-    const float *s; int left, cols;                         /* (TALL, WIDE) similarities */
+    int k, held;                    /* held: neighbours that each query of the tile has */
+    const float *s; int left, cols; /* (TALL, WIDE) similarities */
     near *heap;                     /* (TALL, k), the worst first */
     const uint8_t *bank_label, *query_label;
     int *right;                     /* (TALL) */
@@ -102,12 +102,13 @@ static void check_labels(const char *whose, const uint8_t *label, int n, int cla
                 label[i], classes);
 }
 
-double met_knn(const met_knn_settings *s, int d, const float *bank, const uint8_t *bank_label,
-               int bank_n, const float *query, const uint8_t *query_label, int query_n,
-               nn_arena *scratch)
+double met_knn(const met_knn_settings *s, int d, const float *bank,
+               const uint8_t *bank_label, int bank_n, const float *query,
+               const uint8_t *query_label, int query_n, nn_arena *scratch)
 {
-    NN_NEED(s->k > 0 && s->temperature > 0 && s->classes > 0 && s->classes <= 256 && d > 0,
-            "kNN: k %d, temperature %g, %d classes, %d features", s->k, s->temperature,
+    NN_NEED(s->k > 0 && s->temperature > 0, "kNN: k %d, temperature %g", s->k,
+            s->temperature);
+    NN_NEED(s->classes > 0 && s->classes <= 256 && d > 0, "kNN: %d classes, %d features",
             s->classes, d);
     check_labels("bank", bank_label, bank_n, s->classes);
     check_labels("query", query_label, query_n, s->classes);

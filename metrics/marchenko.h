@@ -5,7 +5,7 @@
  * a spectrum read when there is no collapse at all.
  *
  * The m = min(n, d) positive eigenvalues of Y'Y, divided by max(n, d), follow the density
- *   f(x) = sqrt((b - x)(x - a)) / (2 pi c x),   a, b = (1 -+ sqrt(c))^2,   c = m / max(n, d)
+ *   f(x) = sqrt((b - x)(x - a)) / (2 pi c x),  a, b = (1 -+ sqrt c)^2,  c = m / max(n, d)
  * and x = 1 + c - 2 sqrt(c) cos t turns f(x) dx into (2/pi) sin(t)^2 / x dt, smooth on
  * [0, pi]: the midpoint rule does the rest.  Limits for large n and d; at d = 64 they
  * hold to 2 %. */

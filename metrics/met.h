@@ -18,7 +18,7 @@ typedef struct met_view {
     nn_arena *arena;                    /* holds what is below; the caller rewinds it */
     float *unit;                        /* rows of length one (eps 1e-12) */
     double *mean;                       /* column means */
-    double *lambda;                     /* eigenvalues of the centred covariance (/(n-1)) */
+    double *lambda;                     /* eigenvalues of the centred covariance */
     double *sigma;                      /* singular values of the uncentred X */
     double *nearest;                    /* distances to the k nearest others */
 } met_view;
@@ -26,16 +26,16 @@ typedef struct met_view {
 met_view met_view_of(nn_arena *a, const float *x, int n, int d, int k);
 const float  *met_unit(met_view *v);            /* (n, d) */
 const double *met_mean(met_view *v);            /* (d) */
-const double *met_lambda(met_view *v);          /* (d), descending, >= 0 */
+const double *met_lambda(met_view *v);          /* (d), of /(n-1), descending, >= 0 */
 const double *met_sigma(met_view *v);           /* (min(n, d)), descending, >= 0 */
-const double *met_nearest(met_view *v);         /* (n, k), ascending in each row; a row is
-                                                   no neighbour of itself, its copies are */
+const double *met_nearest(met_view *v);         /* (n, k), ascending in each row; a row
+                                                   is not its own neighbour, copies are */
 
 /* What the view is made with.  met_finite: 1 when no entry is NaN or infinite.
- * met_unit_rows: x_i / max(|x_i|, 1e-12).  met_spectrum: the min(n, d) largest eigenvalues
- * of Y'Y / denominator, Y = X - mean (or X when mean is NULL), descending; those below
- * 1e-12 of the largest are rounding and come out as 0.  met_col_std: population standard
- * deviation of every column. */
+ * met_unit_rows: x_i / max(|x_i|, 1e-12).  met_spectrum: the min(n, d) largest
+ * eigenvalues of Y'Y / denominator, Y = X - mean (or X when mean is NULL), descending;
+ * those below 1e-12 of the largest are rounding and come out as 0.  met_col_std:
+ * population standard deviation of every column. */
 int  met_finite(const float *x, size_t n);
 void met_unit_rows(int n, int d, const float *x, float *unit);
 void met_spectrum(int n, int d, const float *x, const double *mean, double denominator,
@@ -51,9 +51,9 @@ double met_lid(const double *r, int k);
 typedef struct met_metric {
     const char *name;                   /* "collapse/erank" */
     const char *about;                  /* one line for `fullrank list metrics` */
-    const char *reference;              /* what the reference value is: "isotropic Gaussian" */
+    const char *reference;              /* what the ideal is: "isotropic Gaussian" */
     double (*value)(met_view *v);       /* NaN when undefined */
-    double (*ideal)(int n, int d, int k);   /* the reference at this n, d, k; NaN if none */
+    double (*ideal)(int n, int d, int k);       /* at this n, d, k; NaN if none */
 } met_metric;
 
 int               met_metric_count(void);
@@ -66,10 +66,15 @@ const met_metric *met_metric_find(const char *name);    /* NULL if there is none
  * clamped to the bank.  Labels are below `classes`.  Returns the share of queries whose
  * class is right; NaN when bank or queries are empty or hold a number that is not
  * finite.  Memory: one tile of similarities, whatever the sizes. */
-typedef struct met_knn_settings { int k; double temperature; int classes; } met_knn_settings;
-double met_knn(const met_knn_settings *s, int d, const float *bank, const uint8_t *bank_label,
-               int bank_n, const float *query, const uint8_t *query_label, int query_n,
-               nn_arena *scratch);
+typedef struct met_knn_settings {
+    int k;
+    double temperature;
+    int classes;
+} met_knn_settings;
+
+double met_knn(const met_knn_settings *s, int d, const float *bank,
+               const uint8_t *bank_label, int bank_n, const float *query,
+               const uint8_t *query_label, int query_n, nn_arena *scratch);
 
 /* The first two principal components of unit rows: xy (n, 2); sign fixed so that the
  * largest loading is positive. share[2]: part of the variance each explains.  All zero
@@ -86,10 +91,10 @@ typedef struct met_judged {
     char why[160];                      /* "sqrt(d)*std = 0.13 < 0.35" */
 } met_judged;
 
-/* loss, and the metrics of z the rule reads (collapse/std, collapse/erank); untrained_erank
- * <= 0 or NaN when not known.  n and d are those of z. */
+/* loss, and the metrics of z the rule reads (collapse/std, collapse/erank);
+ * untrained_erank <= 0 or NaN when not known.  n and d are those of z. */
 met_judged  met_judge(double loss, double std, double erank, double untrained_erank,
                       int n, int d);
-const char *met_verdict_word(met_verdict v);    /* "healthy", "dimensional collapse", ... */
+const char *met_verdict_word(met_verdict v);    /* "healthy", "diverged" ... */
 
 #endif

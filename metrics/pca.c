@@ -64,8 +64,7 @@ void met_pca2(met_view *v, double *xy, double share[2])
     nn_eigen_sym(m, c, w, NN_VECTORS, v->arena);
     for (int i = 0; i < m; i++)
         sum += w[i] > 0 ? w[i] : 0;
-    /* Equal unit rows differ from their mean by rounding, 1e-16 each. */
-    for (int p = 0; p < found && sum > 1e-24 * n && w[p] > 1e-12 * w[0]; p++) {
+    for (int p = 0; p < found && w[p] > 1e-12 * w[0]; p++) {        /* none if all is 0 */
         const double *a = c + (size_t)p * m;
         if (turned) {
             memset(load, 0, sizeof *load * (size_t)d);

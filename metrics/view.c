@@ -78,7 +78,12 @@ const double *met_mean(met_view *v)
     return v->mean;
 }
 
-typedef struct spread { int n, d; const float *x; const double *mean; double *part; } spread;
+typedef struct spread {
+    int n, d;
+    const float *x;
+    const double *mean;
+    double *part;
+} spread;
 
 static void squares(void *ctx, size_t job, int worker)
 {
@@ -125,7 +130,7 @@ void met_spectrum(int n, int d, const float *x, const double *mean, double denom
 {
     size_t mark = nn_arena_mark(scratch);
     int m = n < d ? n : d;
-    double *c = NN_NEW(scratch, double, (size_t)m * m), trace = 0, middle = 0;
+    double *c = NN_NEW(scratch, double, (size_t)m * m);
 
     if (d <= n)
         nn_gram(n, d, x, mean, denominator, c, scratch);
@@ -133,14 +138,9 @@ void met_spectrum(int n, int d, const float *x, const double *mean, double denom
         nn_gram(d, n, turned(n, d, x, mean, scratch), NULL, denominator, c, scratch);
     nn_eigen_sym(m, c, w, NN_VALUES, scratch);
 
+    /* Equal floats have an exact mean in double: constant columns leave exact zeros. */
     for (int i = 0; i < m; i++)
-        trace += w[i];
-    for (int j = 0; mean && j < d; j++)
-        middle += mean[j] * mean[j];
-    /* The mean of equal numbers is off by rounding: a variance of 1e-24 of the squared
-     * mean is far below what float data can hold (4e-15) and counts as none. */
-    for (int i = 0; i < m; i++)
-        if (w[i] < 1e-12 * w[0] || w[i] < 0 || trace <= 1e-24 * middle)
+        if (w[i] < 1e-12 * w[0])
             w[i] = 0;
     nn_arena_rewind(scratch, mark);
 }

@@ -99,9 +99,9 @@ static double row_step(int n, double *row, double a, const double *x, double b,
     return s;
 }
 
-/* Turns x (n) into u so that (I - u u'/h) x = (0, ..., 0, e); returns h, or 0 if x is zero
- * but for its last element, which then is e.  Squares near the smallest normal number
- * have lost digits: below that over eps, 1e-146 of the largest entry, they count as zero. */
+/* Turns x (n) into u so that (I - u u'/h) x = (0, ..., 0, e); returns h, or 0 if x is
+ * zero but for its last element, which then is e.  Squares near the smallest normal
+ * number have lost digits: entries below 1e-146 of the largest count as zero here. */
 static double reflector(int n, double *x, double *e)
 {
     double rest = dot(n - 1, x, x), last = x[n - 1];
@@ -167,7 +167,8 @@ typedef struct build { double *a; const double *u, *h; int n; } build;
 static void build_rows(void *ctx, size_t job, int worker)
 {
     const build *b = ctx;
-    int n = b->n, first = (int)job * STRIPE, end = first + STRIPE < n ? first + STRIPE : n;
+    int n = b->n, first = (int)job * STRIPE;
+    int end = first + STRIPE < n ? first + STRIPE : n;
     (void)worker;
 
     for (int r = first; r < end; r++) {

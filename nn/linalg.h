@@ -21,7 +21,7 @@ int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch);
 void nn_gram(int n, int d, const float *x, const double *mean, double denominator,
              double *c, nn_arena *scratch);
 
-/* Column means in double: sums of fixed chunks of rows, folded in a binary tree.  n > 0. */
+/* Column means (d) in double: sums of fixed chunks of rows, folded in a binary tree. */
 void nn_col_mean(int n, int d, const float *x, double *mean, nn_arena *scratch);
 
 #endif

@@ -30,16 +30,16 @@ typedef struct nn_rng {
 
 /* epoch < 2^24, purpose < 2^8 */
 nn_rng   nn_rng_at(uint64_t seed, nn_purpose purpose, uint32_t epoch, uint64_t sample);
-uint32_t nn_rng_u32(nn_rng *r);                         /* 1 word */
-float    nn_rng_float(nn_rng *r);                       /* [0, 1), multiples of 2^-24; 1 */
-double   nn_rng_double(nn_rng *r);                      /* [0, 1), multiples of 2^-53; 2 */
+uint32_t nn_rng_u32(nn_rng *r);                  /* 1 word */
+float    nn_rng_float(nn_rng *r);                /* [0, 1), multiples of 2^-24; 1 word */
+double   nn_rng_double(nn_rng *r);               /* [0, 1), multiples of 2^-53; 2 words */
 double   nn_rng_range(nn_rng *r, double lo, double hi); /* lo + (hi - lo) u; 2 words */
 uint32_t nn_rng_below(nn_rng *r, uint32_t n);           /* unbiased, n > 0; 1 or more */
 
 /* Mean 0, variance 1 (Box-Muller): two words give two normals, so every other call takes
  * none.  The largest possible value is sqrt(66 ln 2) = 6.76. */
 double   nn_rng_normal(nn_rng *r);
-void     nn_rng_permute(nn_rng *r, uint32_t *order, uint32_t n);  /* fills 0..n-1, shuffled */
+void     nn_rng_permute(nn_rng *r, uint32_t *order, uint32_t n);    /* 0..n-1, shuffled */
 
 /* The raw block function, for tests against the published vectors. */
 void     nn_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

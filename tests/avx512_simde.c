@@ -7,6 +7,9 @@
  * machine's rounds once; those six stand here. */
 #include "nn/kern/kern.h"
 
+/* vectors of 64 bytes travel between functions of this file only, so their ABI is ours */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 #if defined(__has_include)
 #if __has_include(<simde/x86/avx512.h>)
 #include <math.h>

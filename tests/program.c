@@ -9,10 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { MOST_ARGS = 64, MOST_PATH = 4096 };
+
+long program_most_bytes;
+
+/* What program_leave frees; a test keeps a few hundred things at most. */
+enum { MOST_KEPT = 4096 };
+static void *kept[MOST_KEPT];
+static json_t *kept_json[MOST_KEPT];
+static int keeping, keeping_json;
 
 static char binary[MOST_PATH], root[MOST_PATH], folder[MOST_PATH];
 
@@ -26,13 +35,32 @@ void program_find(void)
         binary[0] = 0;
 }
 
+void *program_keep(void *memory)
+{
+    ck_assert_msg(memory && keeping < MOST_KEPT, "no room for a text");
+    return kept[keeping++] = memory;
+}
+
+static json_t *keep_json(json_t *o)
+{
+    ck_assert_int_lt(keeping_json, MOST_KEPT);
+    return kept_json[keeping_json++] = o;
+}
+
 const char *program_root(void)
 {
     return root;
 }
 
+/* Tests share their cores with other tests.  A thread that waits by spinning then takes
+ * the time of the one it waits for, and everything is ten times slower. */
 static void become(const char *const *args)
 {
+    struct rlimit most = { .rlim_cur = (rlim_t)program_most_bytes,
+                           .rlim_max = (rlim_t)program_most_bytes };
+    setenv("OMP_WAIT_POLICY", "passive", 0);
+    if (program_most_bytes)
+        setrlimit(RLIMIT_FSIZE, &most);
     execv(binary, (char *const *)args);
     fprintf(stderr, "cannot run the program '%s': %s (set FULLRANK_BIN, or type make)\n",
             binary, strerror(errno));
@@ -102,7 +130,8 @@ void program_enter(void)
 {
     const char *tmp = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%.4000s/fullrank-test-XXXXXX", tmp ? tmp : "/tmp");
-    ck_assert_msg(mkdtemp(folder) && chdir(folder) == 0, "%s: %s", folder, strerror(errno));
+    ck_assert_msg(mkdtemp(folder) && chdir(folder) == 0, "%s: %s", folder,
+                  strerror(errno));
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
@@ -117,32 +146,36 @@ void program_leave(void)
 {
     if (chdir("/") == 0)
         nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    while (keeping > 0)
+        free(kept[--keeping]);
+    while (keeping_json > 0)
+        json_decref(kept_json[--keeping_json]);
 }
 
 char *program_read(const char *file)
 {
     FILE *f = fopen(file, "rb");
-    size_t room = 1 << 16, n = 0, got;
-    char *text = malloc(room);
+    size_t room = 1 << 12, n = 0, got;
 
-    if (!f || !text) {
-        free(text);
+    if (!f)
         return NULL;
-    }
-    while ((got = fread(text + n, 1, room - n - 1, f)) > 0) {
+    char *text = malloc(room);
+    while (text && (got = fread(text + n, 1, room - n - 1, f)) > 0) {
         n += got;
         if (room - n < 2)
             text = realloc(text, room *= 2);
     }
     fclose(f);
-    text[n] = 0;
-    return text;
+    if (text)
+        text[n] = 0;
+    return program_keep(text);
 }
 
 void program_write(const char *file, const char *text)
 {
     FILE *f = fopen(file, "wb");
-    ck_assert_msg(f && fputs(text, f) >= 0 && fclose(f) == 0, "%s: %s", file, strerror(errno));
+    ck_assert_msg(f && fputs(text, f) >= 0 && fclose(f) == 0, "%s: %s", file,
+                  strerror(errno));
 }
 
 const char *program_run_folder(const char *under)
@@ -166,15 +199,23 @@ json_t *program_json(const char *where, const char *file)
     json_error_t e;
 
     snprintf(path, sizeof path, "%s/%s", where, file);
-    json_t *o = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+    json_t *o = keep_json(json_load_file(path, JSON_REJECT_DUPLICATES, &e));
     ck_assert_msg(json_is_object(o), "%s:%d: %s", path, e.line, e.text);
+    return o;
+}
+
+json_t *program_parse(const char *text)
+{
+    json_error_t e;
+    json_t *o = keep_json(json_loads(text, JSON_REJECT_DUPLICATES, &e));
+    ck_assert_msg(json_is_object(o), "%s in: %s", e.text, text);
     return o;
 }
 
 json_t *program_lines(const char *where, const char *file)
 {
     char path[MOST_PATH];
-    json_t *list = json_array();
+    json_t *list = keep_json(json_array());
     json_error_t e;
 
     snprintf(path, sizeof path, "%s/%s", where, file);
@@ -189,6 +230,5 @@ json_t *program_lines(const char *where, const char *file)
         json_array_append_new(list, o);
         line = end + 1;
     }
-    free(text);
     return list;
 }

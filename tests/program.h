@@ -5,8 +5,8 @@
 #include <sys/types.h>
 
 /* The program itself under test: FULLRANK_BIN, or ./fullrank.  A test changes the
- * environment, limits and folder of its own process, which Check has forked for it; the
- * program inherits all that. */
+ * environment and folder of its own process, which Check has forked for it; the program
+ * inherits both. */
 typedef struct program_result {
     int exit;                           /* exit code; 128 + n when signal n killed it */
     char *out, *err;                    /* all it printed */
@@ -16,6 +16,9 @@ typedef struct program_result {
 void program_find(void);
 const char *program_root(void);
 
+/* No file that the program writes may become longer; 0: no limit. */
+extern long program_most_bytes;
+
 /* program("train", "a.yaml", NULL): runs it and waits. */
 program_result program(const char *first, ...) __attribute__((sentinel));
 
@@ -23,7 +26,8 @@ program_result program(const char *first, ...) __attribute__((sentinel));
 pid_t program_start(const char *const *args);
 int   program_wait(pid_t pid);
 
-/* A fresh empty folder to work in, as a checked fixture. */
+/* A fresh empty folder to work in, as a checked fixture.  Texts and objects that the
+ * functions of this file return live until program_leave. */
 void program_enter(void);
 void program_leave(void);
 
@@ -33,6 +37,12 @@ void  program_write(const char *file, const char *text);
 
 /* The run folder that lies below `under`, when there is exactly one. */
 const char *program_run_folder(const char *under);
+
+/* Memory of the test's own (from malloc), to be freed by program_leave as well. */
+void *program_keep(void *memory);
+
+/* One JSON object from a text; anything else fails the test. */
+json_t *program_parse(const char *text);
 
 /* Reads <folder>/<file>: one object, or one object a line as an array.  Fails the test on
  * anything else, a last line without its newline included. */

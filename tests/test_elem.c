@@ -25,7 +25,7 @@ typedef struct function {
     double (*ours)(double);
     long double (*exact)(long double);
     double lo, hi;                      /* range of the points */
-    int spread;                         /* 1: exponents spread evenly, both signs if lo < 0 */
+    int spread;                         /* 1: exponents spread evenly, signs too */
 } function;
 
 /* The long double functions of the C library carry 11 more bits: what they are off by is
@@ -83,12 +83,13 @@ END_TEST
 START_TEST(sine_keeps_its_digits_near_its_zeros)
 {
     for (int k = 1; k < 63000; k += k < 1000 ? 1 : 7) {
-        double x = k * (double)M_PI_2;
-        ck_assert_msg(ulps(nn_sin(x), sinl(x)) <= 2 && ulps(nn_cos(x), cosl(x)) <= 2,
-                      "sin or cos of %a", x);
-        x = (double)(k * M_PI_2l);
-        ck_assert_msg(ulps(nn_sin(x), sinl(x)) <= 2 && ulps(nn_cos(x), cosl(x)) <= 2,
-                      "sin or cos of %a", x);
+        const double near[] = { k * M_PI_2, (double)(k * M_PI_2l) };
+        for (int i = 0; i < 2; i++) {
+            double x = near[i];
+            double u = ulps(nn_sin(x), sinl(x)), v = ulps(nn_cos(x), cosl(x));
+            if (!(u <= 2 && v <= 2))
+                ck_abort_msg("%a: sin off by %.2f ulp, cos by %.2f", x, u, v);
+        }
     }
 }
 END_TEST
@@ -123,7 +124,8 @@ START_TEST(powers)
         /* log is off by one ulp at most, the product by half: y log x of them in all,
          * and two for the exponential */
         double allowed = 2 + 3 * fabs(y * log(x));
-        ck_assert_msg(ulps(nn_pow(x, y), want) <= allowed, "pow(%a, %a)", x, y);
+        if (!(ulps(nn_pow(x, y), want) <= allowed))
+            ck_abort_msg("pow(%a, %a) is %a", x, y, nn_pow(x, y));
     }
 }
 END_TEST
@@ -131,7 +133,7 @@ END_TEST
 START_TEST(functions_are_odd_or_even_to_the_bit)
 {
     nn_rng r = nn_rng_at(3, NN_RNG_TEST, 0, 0);
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < 2000; i++) {
         double x = nn_rng_range(&r, 0, 30);
         ck_assert(nn_sin(-x) == -nn_sin(x) && nn_cos(-x) == nn_cos(x)
                   && nn_tanh(-x) == -nn_tanh(x));
@@ -158,7 +160,8 @@ START_TEST(same_bits_everywhere)
             hash = (hash ^ bits) * 0x100000001b3u;
         }
     }
-    ck_assert_msg(hash == 0x7bbff8cce10c23feu, "the bits of the elementary functions changed: %016llx",
+    ck_assert_msg(hash == 0x7bbff8cce10c23feu,
+                  "the bits of the elementary functions changed: %016llx",
                   (unsigned long long)hash);
 }
 END_TEST

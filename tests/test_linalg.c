@@ -31,7 +31,7 @@ static double *random_symmetric(int n)
     return a;
 }
 
-/* |A v - w v| and |V V' - I|, both as the largest entry; A in its first form, v the rows */
+/* |A v - w v| and |V V' - I|, both as the largest entry; v are the rows of V */
 static void quality(int n, const double *a, const double *v, const double *w,
                     double *residual, double *skew)
 {
@@ -67,8 +67,8 @@ static void check_pairs(int n, const double *a, const double *want)
     for (int i = 0; i + 1 < n; i++)
         ck_assert(w[i] >= w[i + 1]);
     for (int i = 0; want && i < n; i++)
-        ck_assert_msg(fabs(w[i] - want[i]) <= room(n, w), "value %d of %d: %.17g, not %.17g",
-                      i, n, w[i], want[i]);
+        ck_assert_msg(fabs(w[i] - want[i]) <= room(n, w),
+                      "value %d of %d: %.17g, not %.17g", i, n, w[i], want[i]);
 
     memcpy(b, a, sizeof *b * (size_t)n * (size_t)n);
     ck_assert_int_eq(nn_eigen_sym(n, b, alone, NN_VALUES, &scratch), 0);
@@ -223,6 +223,30 @@ START_TEST(tiny_entries_beside_large_ones_are_survived)
 }
 END_TEST
 
+/* Beside an entry of 1, squares of 1e-160 are subnormal and have lost their digits: the
+ * vectors must stay at right angles all the same, and a chain keeps its eigenvalues. */
+START_TEST(tiny_blocks_beside_a_large_entry_are_survived)
+{
+    enum { N = 6 };
+    double a[N * N] = {0}, chain[16] = {0}, w[4];
+
+    a[0] = 1;
+    for (int i = 1; i < N; i++)
+        for (int j = 1; j < N; j++)
+            a[i * N + j] = 1e-160 * (i * j % 7 + 1);
+    check_pairs(N, a, NULL);
+
+    chain[0] = 1;                               /* 1, and t (0 1 0; 1 0 1; 0 1 0) */
+    chain[1 * 4 + 2] = chain[2 * 4 + 1] = chain[2 * 4 + 3] = chain[3 * 4 + 2] = 1e-160;
+    check_pairs(4, chain, NULL);
+    ck_assert_int_eq(nn_eigen_sym(4, chain, w, NN_VALUES, &scratch), 0);
+    ck_assert_double_eq_tol(w[0], 1, 1e-15);
+    ck_assert_double_eq_tol(w[1] * 1e160, sqrt(2), 1e-14);
+    ck_assert_double_eq_tol(w[2] * 1e160, 0, 1e-14);
+    ck_assert_double_eq_tol(w[3] * 1e160, -sqrt(2), 1e-14);
+}
+END_TEST
+
 START_TEST(entries_that_are_not_finite_are_reported)
 {
     static const double poison[] = { NAN, INFINITY, -INFINITY };
@@ -291,7 +315,8 @@ START_TEST(gram_is_exact_for_whole_numbers_of_every_shape)
         int n = shape[s][0], d = shape[s][1];
         nn_rng r = nn_rng_at(2, NN_RNG_TEST, 0, s);
         float *x = malloc(sizeof *x * (size_t)(n * d));
-        double *c = malloc(sizeof *c * (size_t)(d * d)), *mean = malloc(sizeof *c * (size_t)d);
+        double *c = malloc(sizeof *c * (size_t)(d * d));
+        double *mean = malloc(sizeof *mean * (size_t)d);
         for (int i = 0; i < n * d; i++)
             x[i] = (float)nn_rng_below(&r, 2001) - 1000;
         nn_gram(n, d, x, NULL, 2, c, &scratch);
@@ -305,7 +330,8 @@ START_TEST(gram_is_exact_for_whole_numbers_of_every_shape)
                 double q = 0;
                 for (int k = 0; k < n; k++)
                     q += (double)x[k * d + i] * x[k * d + j];
-                ck_assert_msg(c[i * d + j] == q / 2, "%d x %d, element %d %d", n, d, i, j);
+                ck_assert_msg(c[i * d + j] == q / 2, "%d x %d: element %d %d", n, d, i,
+                              j);
             }
         }
         free(x);
@@ -330,7 +356,8 @@ START_TEST(any_number_of_threads_gives_the_same_bytes)
         nn_col_mean(ROWS, N, x, now[0], &scratch);
         nn_gram(ROWS, N, x, now[0], ROWS - 1, now[1], &scratch);
         memcpy(now[2], now[1], sizeof now[2]);
-        ck_assert_int_eq(nn_eigen_sym(N, now[2], now[2] + N * N, NN_VECTORS, &scratch), 0);
+        ck_assert_int_eq(0, nn_eigen_sym(N, now[2], now[2] + N * N, NN_VECTORS,
+                                         &scratch));
         if (threads == 1)
             memcpy(first, now, sizeof first);
         ck_assert_mem_eq(first, now, sizeof first);
@@ -351,6 +378,7 @@ Suite *suite_linalg(void)
     tcase_add_test(tc, only_the_lower_triangle_is_read);
     tcase_add_test(tc, scale_changes_nothing_but_the_scale);
     tcase_add_test(tc, tiny_entries_beside_large_ones_are_survived);
+    tcase_add_test(tc, tiny_blocks_beside_a_large_entry_are_survived);
     tcase_add_test(tc, entries_that_are_not_finite_are_reported);
     tcase_add_test(tc, scratch_is_given_back);
     tcase_add_test(tc, gram_and_means_agree_with_extended_precision);

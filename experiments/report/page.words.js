@@ -1,0 +1,91 @@
+/* What the page says: the verdicts, and for every metric its name, its digits and one
+ * sentence on how to read it. */
+
+const VERDICTS = {
+  healthy: { sign: '✓',
+    means: 'Images stay apart, and the directions of the space are in use.' },
+  dimensional: { sign: '▬',
+    means: 'The embeddings still spread out, but along a few directions only: the rest ' +
+      'of the space is empty.' },
+  complete: { sign: '●',
+    means: 'Nearly every image is mapped to the same point: the loss is low because ' +
+      'nothing is told apart any more.' },
+  diverged: { sign: '✕',
+    means: 'Numbers stopped being finite. This is not collapse: try a smaller learning ' +
+      'rate.' },
+  none: { sign: '…', means: 'No epoch has been judged.' },
+};
+
+/* What each number is called, how it is printed, and one sentence on how to read it.
+ * `log` puts its axis on a logarithmic scale, `range` fixes it, `tiny` values are printed
+ * with an exponent instead of as 0. */
+const METRICS = {
+  'loss': { name: 'Loss', digits: 3,
+    read: 'What training minimises. A low loss proves nothing by itself: a collapsed ' +
+      'network reaches the lowest loss of all.' },
+  'collapse/std': { name: '√d · std', digits: 2, range: [0, 1.1],
+    read: 'How far embeddings of length one spread: 1 is evenly over the sphere, 0 is ' +
+      'a single point. It cannot see a cloud pressed into few directions.' },
+  'collapse/erank': { name: 'Effective rank', digits: 1, log: true,
+    read: 'How many directions of the space are in use, each counted by its share of ' +
+      'the variance; near 1 all embeddings lie on a line.' },
+  'collapse/rankme': { name: 'RankMe', digits: 1, log: true,
+    read: 'A count of used directions seen from the origin instead of the mean, so an ' +
+      'offset that all images share lowers it.' },
+  'collapse/participation': { name: 'Participation ratio', digits: 1, log: true,
+    read: 'A stricter count of directions, in which weak ones hardly matter; never ' +
+      'above the effective rank.' },
+  'collapse/lid_gmean': { name: 'LID, geometric mean', digits: 1,
+    read: 'In how many directions an image’s nearest neighbours lie around it. True ' +
+      'dimensions above about ten read too low, so compare it at equal n and k ' +
+      'only.' },
+  'collapse/lid_mean': { name: 'LID, arithmetic mean', digits: 1,
+    read: 'The same local dimension, averaged so that a few unusual images can pull it ' +
+      'up.' },
+  'collapse/mean_cos': { name: 'Mean cosine', digits: 2, range: [0, 1],
+    read: 'How alike the embeddings of two different images are on average: 0 ' +
+      'unrelated, 1 the same. After a ReLU, as in h, 0.5 and more is normal.' },
+  'eval/knn': { name: 'kNN accuracy of h', digits: 1, percent: true,
+    read: 'How often the nearest training images in h tell the class. It reads tiny ' +
+      'differences, so it can stay high through a collapse: hold it against the ' +
+      'untrained network.' },
+  'eval/linear': { name: 'Linear probe', digits: 1, percent: true,
+    read: 'How often a linear classifier on h tells the class.' },
+  'collapse/uniformity': { name: 'Uniformity', digits: 2,
+    read: 'How evenly embeddings fill the sphere: lower is more even, 0 is a single ' +
+      'point. It hardly notices unused directions.' },
+  'collapse/alignment': { name: 'Alignment', digits: 3, tiny: true,
+    read: 'The mean squared distance between the two views of an image: 0 is perfect ' +
+      'agreement, which collapse reaches too.' },
+  'collapse/wasserstein': { name: 'Wasserstein uniformity', digits: 3,
+    read: 'The distance from an even spread over all directions: 0 is even, 1.41 a ' +
+      'single point.' },
+  'collapse/alpha': { name: 'Spectrum slope α', digits: 2,
+    read: 'How fast the spectrum falls: 0 is flat, about 1 usually good, above 2 ' +
+      'steep.' },
+  'collapse/mst': { name: 'Spanning-tree length', digits: 3,
+    read: 'The length per image of the shortest tree that joins all embeddings: 0 when ' +
+      'they fall together.' },
+  'collapse/cond': { name: 'Condition number', digits: 1, log: true,
+    read: 'The largest variance of a direction over the smallest: 1 is even.' },
+  'collapse/raw_std': { name: 'Raw std', digits: 3, tiny: true,
+    read: 'How far embeddings spread before they are scaled to length one: it sees a ' +
+      'collapse of scale, which the other numbers do not.' },
+  'collapse/dead': { name: 'Dead units', digits: 1, percent: true,
+    read: 'The share of units that hardly move from image to image.' },
+  'code/usage': { name: 'Codes in use', digits: 1, percent: true,
+    read: 'The share of the codebook that is chosen at all.' },
+  'code/perplexity': { name: 'Code perplexity', digits: 1, log: true,
+    read: 'How many codes are in use, each counted by how often it is chosen.' },
+  'code/dead': { name: 'Dead codes', digits: 0,
+    read: 'Codes that no input chooses.' },
+  'code/error': { name: 'Quantisation error', digits: 4, tiny: true,
+    read: 'Mean squared distance from an input to its code.' },
+  'lr': { name: 'Learning rate', digits: 4, tiny: true,
+    read: 'The size of the steps at the end of each epoch.' },
+  'images_per_s': { name: 'Images per second', digits: 0,
+    read: 'Training speed; it says nothing about the result.' },
+};
+const MAIN = ['loss', 'collapse/std', 'collapse/erank', 'collapse/mean_cos', 'eval/knn',
+  'collapse/rankme', 'collapse/participation', 'collapse/lid_gmean'];
+const REFERENCE = 'isotropic';          /* what status.json's "reference" holds */
