@@ -7,9 +7,9 @@
 #   make install PREFIX=/usr/local DESTDIR=        make clean
 #
 # SAN=1 with any of them: address and undefined-behaviour sanitizers, in build/san.
-# V=1 shows whole commands.
-# CC, CPPFLAGS, CFLAGS and LDFLAGS are yours (`make CC=clang CFLAGS=-O0`).  What the bits of a
-# result depend on stands in MUST and ISA, where CFLAGS cannot reach it.
+# V=1 shows whole commands.  CC, CPPFLAGS, CFLAGS and LDFLAGS are yours, as in
+# `make CC=clang CFLAGS=-O0`; what the bits of a result depend on stands in MUST and ISA,
+# where CFLAGS cannot reach it.
 
 VERSION := $(shell sed -n 's/.*EX_VERSION "\(.*\)"/\1/p' experiments/version.h)
 PREFIX  ?= /usr/local
@@ -19,6 +19,7 @@ ARCH    := $(shell uname -m)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
 MUST := -std=c17 -fopenmp -ffp-contract=off -D_GNU_SOURCE -MMD -MP -I. $(WARN)
 LIBS := -lz -lyaml -ljansson -lmd -lm
+TEST_LIBS := -lcheck -lsubunit -lrt -pthread
 
 ifdef SAN
 B      := build/san
@@ -58,6 +59,8 @@ $(B)/nn/kern/ref.o:    ISA = -O3
 $(B)/nn/kern/avx2.o:   ISA = -O3 -mavx2 -mfma $(jumps)
 $(B)/nn/kern/avx512.o: ISA = -O3 -mavx512f $(jumps)
 $(B)/nn/kern/neon.o:   ISA = -O3
+# 64-byte vectors passed between the functions of one file: nobody else's convention.
+$(B)/tests/avx512_simde.o: ISA = -Wno-psabi
 
 Q := $(if $(V),,@)
 
@@ -74,8 +77,9 @@ all: $(BIN) $(B)/libfullrank.a
 demo: all
 	@FULLRANK_BIN=./$(BIN) experiments/demo.sh
 
-# Check forks for every test; a test takes the program itself from FULLRANK_BIN.  A test takes
-# seconds; its limit leaves room for a busy machine, where threads that wait must not spin.
+# Check forks for every test; a test takes the program itself from FULLRANK_BIN.  A test
+# takes seconds; its limit leaves room for a busy machine, where waiting threads must not
+# spin.
 # One suite alone: make check CK_RUN_SUITE=kern
 check: all floors $(B)/check
 	@FULLRANK_BIN=$(CURDIR)/$(BIN) OMP_WAIT_POLICY=passive \
@@ -100,7 +104,7 @@ $(BIN): $(BIN_OBJ) $(B)/assets.o $(B)/libfullrank.a
 
 $(B)/check: $(TEST_OBJ) $(filter-out %/main.o,$(BIN_OBJ)) $(B)/assets.o $(B)/libfullrank.a
 	@echo "  link    $@"
-	$(Q)$(CC) $(CFLAGS) $(GUARD) -fopenmp $(LDFLAGS) $^ -lcheck -lsubunit -lrt -pthread $(LIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(GUARD) -fopenmp $(LDFLAGS) $^ $(TEST_LIBS) $(LIBS) -o $@
 
 $(BENCH): %: %.o $(B)/libfullrank.a
 	@echo "  link    $@"
@@ -111,7 +115,8 @@ $(B)/libfullrank.a: $(LIB_OBJ)
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $^
 
-# The report's parts go into the program as bytes: page.css is _binary_page_css_start to _end.
+# The report's parts go into the program as bytes: page.css lies between
+# _binary_page_css_start and _binary_page_css_end.
 $(B)/assets.o: $(ASSETS)
 	@mkdir -p $(B)/assets && cp $^ $(B)/assets
 	$(Q)cd $(B)/assets && $(LD) -r -b binary -z noexecstack -o ../assets.o $(notdir $^)

@@ -6,10 +6,10 @@
 #   MODELS="conv3 resnet8"   ROUNDS=9   SECONDS_EACH=1   BATCH=256   THREADS=<cores>
 #   PYTHON=python3           a Python that has torch; without one, our side is timed alone
 #
-# On a shared machine a time says little, a ratio says something if both sides met the same
-# conditions.  So all programs stay alive and take turns, in rotating order, a second each;
-# a round gives one ratio (theirs / ours, with PyTorch's better memory layout of that
-# round), and what is reported is the median of the rounds.  Rounds in which the host took
+# On a shared machine a time says little; a ratio says something if both sides met the
+# same conditions.  So all programs stay alive and take turns, in rotating order, a second
+# each; a round gives one ratio (theirs / ours, with PyTorch's better memory layout of
+# that round), and what is reported is the median of the rounds.  Rounds in which the host took
 # more than 5 % of the processor time away are dropped.
 set -euo pipefail
 step=$1
@@ -92,7 +92,8 @@ else
          "\`pip install torch\` in an environment of its own, then PYTHON=.../bin/python"
 fi
 
-echo "processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $threads threads"
+cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+echo "processor: ${cpu:-unknown}, $threads threads"
 echo "rounds: $rounds of $each s a side, batch $batch (images a step; each is two views)"
 
 for model in $models; do
@@ -119,7 +120,9 @@ for model in $models; do
     function median(v, c,    i, j, t)
     {
         for (i = 2; i <= c; i++)
-            for (j = i; j > 1 && v[j] < v[j - 1]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+            for (j = i; j > 1 && v[j] < v[j - 1]; j--) {
+                t = v[j]; v[j] = v[j - 1]; v[j - 1] = t
+            }
         return c % 2 ? v[(c + 1) / 2] : (v[c / 2] + v[c / 2 + 1]) / 2
     }
     {

@@ -2,14 +2,14 @@
  *
  *   step MODEL BATCH THREADS
  *
- * The work: two views through backbone and SimSiam heads in two passes, the symmetric loss
- * with stop-gradient, backward, SGD with momentum and weight decay.  Images are random and
- * made beforehand: 28x28 grey, or 32x32 colour for resnet18.
+ * The work: two views through backbone and SimSiam heads in two passes, the symmetric
+ * loss with stop-gradient, backward, SGD with momentum and weight decay.  Images are
+ * random and made beforehand: 28x28 grey, or 32x32 colour for resnet18.
  *
- * After two steps that warm up, it prints "ready" and facts.  Then every line it reads is a
- * number of seconds: it takes steps for that long and answers with the median time of one,
- * in milliseconds.  bench/run.sh talks to both sides in turn, so that both meet the same
- * weather on a shared machine.  End of input ends it with one line of memory figures. */
+ * After two steps that warm up, it prints "ready" and facts.  Then every line it reads is
+ * a number of seconds: it takes steps for that long and answers with the median time of
+ * one, in milliseconds.  bench/run.sh talks to both sides in turn, so that both meet the
+ * same weather on a shared machine.  At the end of its input it prints memory figures. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,12 +152,12 @@ int main(int argc, char **argv)
     s.batch = argc == 4 ? atoi(argv[2]) : 0;
     int threads = argc == 4 ? atoi(argv[3]) : 0;
     if (!s.model || s.batch < 2 || threads < 1) {
-        fprintf(stderr, "use: step MODEL BATCH THREADS (a known model, 2 images, 1 thread)\n");
+        fputs("use: step MODEL BATCH THREADS (BATCH at least 2)\n", stderr);
         return 2;
     }
     nn_par_set_threads(threads);
     if (!nn_kern_choose(NULL)) {
-        fprintf(stderr, "step: this processor lacks the kernels that FULLRANK_KERN names\n");
+        fputs("step: FULLRANK_KERN names no kernel table of this processor\n", stderr);
         return 2;
     }
     build(&s, &forever);
@@ -166,7 +166,8 @@ int main(int argc, char **argv)
         step(&s, count++);
     size_t grown = forever.grown + steps.grown + scratch.grown;
 
-    printf("ready kernel=%s parameters=%zu\n", nn_kern_now->name, nn_store_count(&s.store));
+    printf("ready kernel=%s parameters=%zu\n", nn_kern_now->name,
+           nn_store_count(&s.store));
     fflush(stdout);
     while (scanf("%lf", &seconds) == 1) {
         printf("%.3f\n", measure(&s, seconds, &count));

@@ -33,10 +33,12 @@ class Block(nn.Module):
         self.second = nn.Sequential(conv(cout, cout, 3, 1), nn.BatchNorm2d(cout))
         self.shortcut = nn.Identity()
         if stride != 1 or cin != cout:
-            self.shortcut = nn.Sequential(conv(cin, cout, 1, stride), nn.BatchNorm2d(cout))
+            self.shortcut = nn.Sequential(conv(cin, cout, 1, stride),
+                                          nn.BatchNorm2d(cout))
 
     def forward(self, x):
-        return functional.relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
+        y = self.second(self.first(x))
+        return functional.relu(y + self.shortcut(x), inplace=True)
 
 
 def backbone(name):
@@ -70,8 +72,8 @@ class SimSiam(nn.Module):
             nn.Linear(r, d, bias=False), nn.BatchNorm1d(d), nn.ReLU(inplace=True),
             nn.Linear(d, d, bias=False), nn.BatchNorm1d(d, affine=False))
         self.predictor = nn.Sequential(
-            nn.Linear(d, d // 4, bias=False), nn.BatchNorm1d(d // 4), nn.ReLU(inplace=True),
-            nn.Linear(d // 4, d))
+            nn.Linear(d, d // 4, bias=False), nn.BatchNorm1d(d // 4),
+            nn.ReLU(inplace=True), nn.Linear(d // 4, d))
 
     def forward(self, x):
         z = self.projector(self.trunk(x))
@@ -84,8 +86,10 @@ def main():
     torch.manual_seed(0)
     memory = getattr(torch, layout + "_format" if layout == "contiguous" else layout)
     net = SimSiam(name).train().to(memory_format=memory)
-    views = [torch.randn(int(batch), *net.image).to(memory_format=memory) for _ in range(2)]
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.03, momentum=0.9, weight_decay=5e-4)
+    views = [torch.randn(int(batch), *net.image).to(memory_format=memory)
+             for _ in range(2)]
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.03, momentum=0.9,
+                                weight_decay=5e-4)
 
     def step():
         optimiser.zero_grad(set_to_none=True)

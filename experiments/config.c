@@ -41,8 +41,8 @@ const nn_setting ex_metrics_table[] = {
 const nn_setting ex_alarm_table[] = {
     NN_SET_C(ex_alarm, action, EX_ALARM_WARN, "warn|stop|off",
              "when the verdict is collapse: say so, stop with exit code 3, or nothing"),
-    NN_SET_I(ex_alarm, patience, 2, 1, 100000,
-             "collapsed evaluations in a row before a stop"),
+    NN_SET_I(ex_alarm, patience, 3, 1, 100000,
+             "collapsed evaluations in a row before that; early epochs often look bad"),
     NN_SET_END
 };
 

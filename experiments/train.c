@@ -161,6 +161,11 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
         ex_weights_sha256(&j->run.store, sha);
     ex_log_epoch(&j->log, e, &j->figures, last || stop ? sha : NULL);
     ex_progress_epoch(&j->progress, e, &j->figures, 1);
+    if (j->collapsed == j->config.alarm.patience
+        && j->config.alarm.action == EX_ALARM_WARN)
+        ex_progress_note(&j->progress, "       alarm: %s in %d evaluations running; %s",
+                         met_verdict_word(j->figures.judged.verdict), j->collapsed,
+                         j->figures.judged.why);
     if (stop)
         return nn_fail(j->err, NN_ECOLLAPSE, "stopped by alarm.action=stop: %s (%s)",
                        met_verdict_word(j->figures.judged.verdict),
@@ -220,16 +225,19 @@ static int finish(job *j, nn_status status)
                 "signal %d (%s) in epoch %d; running it again starts over", signal_number,
                 strsignal(signal_number), j->epoch + 1);
     }
+    int failed = strcmp(word, "failed") == 0;
     ex_weights_sha256(&j->run.store, sha);
     ex_log_state(&j->log, word, j->epoch, code, j->err->text, elapsed(j),
-                 strcmp(word, "failed") == 0 ? NULL : sha);
-    if (strcmp(word, "failed") == 0) { /* the disk may be what failed: no new figures */
-        ex_log_write_status(&j->log, &worse);
-    } else if (ex_log_write(&j->log, &worse) != NN_OK) {
+                 failed ? NULL : sha);
+    if (!failed && ex_log_write(&j->log, &worse) != NN_OK) {
         *j->err = worse;
-        return NN_ERUN;
+        failed = 1;
+        code = NN_ERUN;
+        ex_log_state(&j->log, "failed", j->epoch, code, worse.text, elapsed(j), NULL);
     }
-    if (strcmp(word, "failed") != 0)
+    if (failed)         /* perhaps the disk is full; then the state in the file stays */
+        ex_log_write_status(&j->log, NULL);
+    else
         ex_progress_end(&j->progress, &j->log, &j->evaluator, &j->figures,
                         strcmp(word, "finished") == 0);
     return code;
@@ -249,7 +257,8 @@ static void print_json(const job *j, int code)
     if (code) {
         json_t *message = json_string(j->err->text);
         json_object_set_new(o, "message", message ? message : json_string("(not UTF-8)"));
-        if (!j->log.status || code == NN_ERUN)
+        const char *state = json_string_value(json_object_get(o, "state"));
+        if (!state || strcmp(state, "running") == 0)
             json_object_set_new(o, "state", json_string("failed"));
     }
     json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));

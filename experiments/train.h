@@ -12,7 +12,7 @@ typedef struct ex_train_options {
 
 /* Trains one configuration and fills its run folder.  Returns the exit code of the
  * program: an nn_status, or 128 + the signal that ended the run; err tells why when it is
- * not 0.  With `json` exactly one object goes to the standard output, whatever happens. */
+ * not 0.  With `json` exactly one object goes to the standard output, whatever comes. */
 int ex_train(const ex_train_options *o, nn_err *err);
 
 #endif

@@ -538,6 +538,21 @@ START_TEST(the_alarm_can_stop_a_collapsed_run)
 }
 END_TEST
 
+START_TEST(the_alarm_warns_once_and_goes_on)
+{
+    program_write("b.yaml", TINY "alarm: {patience: 2}\n");
+    program_result r = program("train", "b.yaml", "method.stop_gradient=false",
+                               "optim.base_lr=3", "epochs=6", NULL);
+    ck_assert_msg(r.exit == 0, "exit %d: %s", r.exit, r.err);
+    const char *alarm = strstr(r.out, "alarm: ");
+    ck_assert_msg(alarm && !strstr(alarm + 1, "alarm: "), "%s", r.out);
+    r = program("train", "b.yaml", "method.stop_gradient=false", "optim.base_lr=3",
+                "epochs=6", "alarm.action=off", NULL);
+    ck_assert_int_eq(r.exit, 0);
+    ck_assert(!strstr(r.out, "alarm: "));
+}
+END_TEST
+
 START_TEST(missing_data_end_with_5)
 {
     setenv("FULLRANK_DATA", ".", 1);
@@ -720,6 +735,7 @@ Suite *suite_cli(void)
     tcase_add_test(tc, after_the_first_step_no_memory_is_asked_for);
     tcase_add_test(tc, a_loss_that_is_not_a_number_ends_with_4);
     tcase_add_test(tc, the_alarm_can_stop_a_collapsed_run);
+    tcase_add_test(tc, the_alarm_warns_once_and_goes_on);
     tcase_add_test(tc, missing_data_end_with_5);
     tcase_add_test(tc, a_place_that_cannot_be_written_is_named_at_once);
     tcase_add_test(tc, a_full_disk_ends_with_1_and_spares_what_was_there);

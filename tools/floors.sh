@@ -24,8 +24,8 @@ sources()
 
 includes()
 {
-    { sources '*.[ch]'; sources '*.def'; } | sort | xargs grep -nH '^ *# *include' /dev/null |
-    awk '
+    { sources '*.[ch]'; sources '*.def'; } | sort |
+    xargs grep -nH '^ *# *include' /dev/null | awk '
     # The floor a path stands on; 0 when it stands on none.
     function level(path)
     {
@@ -41,7 +41,11 @@ includes()
         return 0
     }
     function top(path) { sub(/\/.*/, "", path); return path }
-    function refuse(why) { print file ":" line ": may not include " target ": " why; bad = 1 }
+    function refuse(why)
+    {
+        print file ":" line ": may not include " target ": " why
+        bad = 1
+    }
 
     {
         file = $0; sub(/:.*/, "", file)
@@ -63,7 +67,7 @@ includes()
         from = level(file); to = level(target)
         mine = top(file); theirs = top(target)
 
-        # the one exception: what this test looks at is never seen from outside the program
+        # the one exception: this test calls the report with what the program never gives
         if (file == "tests/test_report.c" && target == "experiments/report.h")
             next
         if (!from) {
@@ -73,11 +77,12 @@ includes()
         } else if (mine == theirs && mine != "nn") {
             next
         } else if ((mine == "data" || mine == "metrics") && to > 2) {
-            refuse(mine " sees numbers only: base, arena, rng, par, elem, setting, kern, linalg")
+            refuse(mine " sees numbers only: nn base, arena, rng, par, elem, setting, " \
+                   "kern, linalg")
         } else if (to > from) {
             refuse("it stands on a higher floor")
         } else if (to == from && mine != theirs) {
-            refuse(mine " and " theirs " are neighbours, and neighbours do not know each other")
+            refuse(mine " and " theirs " are neighbours, who do not know each other")
         }
     }
     END { exit bad }'
@@ -103,7 +108,8 @@ names()
     symbols --defined-only | awk '
     BEGIN {
         prefix["nn"] = "nn_"; prefix["optim"] = "opt_"; prefix["ssl"] = "ssl_"
-        prefix["data"] = "data_"; prefix["metrics"] = "met_"; prefix["experiments"] = "ex_"
+        prefix["data"] = "data_"; prefix["metrics"] = "met_"
+        prefix["experiments"] = "ex_"
     }
     {
         file = $1; name = $NF; folder = file; sub(/\/.*/, "", folder)
@@ -125,8 +131,9 @@ calls()
 {
     symbols -u | awk '
     BEGIN {
-        split("exp exp2 exp10 expm1 log log2 log10 log1p pow sin cos sincos tan sinh cosh " \
-              "tanh asin acos atan atan2 cbrt hypot erf erfc tgamma lgamma", list, " ")
+        split("exp exp2 exp10 expm1 log log2 log10 log1p pow sin cos sincos tan " \
+              "sinh cosh tanh asin acos atan atan2 cbrt hypot erf erfc tgamma " \
+              "lgamma", list, " ")
         for (i in list) {
             libm[list[i]] = libm[list[i] "f"] = 1
         }
@@ -134,8 +141,8 @@ calls()
     {
         file = $1; name = $NF; sub(/@.*/, "", name)
         if (name in libm && file !~ /^experiments\//) {
-            print file ".c: calls " name "() of the C library, whose bits differ between" \
-                  " machines; nn/elem.h and the kernel tables have our own"
+            print file ".c: calls " name "() of the C library, whose bits differ " \
+                  "between machines; nn/elem.h and the kernel tables have our own"
             bad = 1
         }
         if (name == "exit" && file != "experiments/main") {

@@ -49,15 +49,15 @@ caught()
 
 innocent
 passes
-caught nn/base.h         '#include "nn/tape.h"'      'nn/base.h:2: may not include nn/tape.h'
-caught nn/tape.h         '#include "optim/opt.h"'    'a higher floor'
-caught metrics/rank.c    '#include "nn/tape.h"'      'metrics sees numbers only'
-caught metrics/rank.c    '#include "data/data.h"'    'sees numbers only'
-caught optim/opt.h       '#include "data/data.h"'    'optim and data are neighbours'
-caught tests/test_data.c '#include "experiments/run.h"' 'tests and experiments are neighbours'
-caught nn/base.h         '#include "nn/junk.h"'      'stands on no floor'
-caught data/idx.c        '#include <stb/stb_image.h>' 'only user of stb_image'
-caught nn/one.c 'int helper(void) { return 2; }'     'exports helper, which lacks the prefix nn_'
+caught nn/base.h      '#include "nn/tape.h"'       'base.h:2: may not include nn/tape.h'
+caught nn/tape.h      '#include "optim/opt.h"'     'a higher floor'
+caught metrics/rank.c '#include "nn/tape.h"'       'metrics sees numbers only'
+caught metrics/rank.c '#include "data/data.h"'     'sees numbers only'
+caught optim/opt.h    '#include "data/data.h"'     'optim and data are neighbours'
+caught tests/test_data.c '#include "experiments/run.h"' 'tests and experiments are'
+caught nn/base.h      '#include "nn/junk.h"'       'stands on no floor'
+caught data/idx.c     '#include <stb/stb_image.h>' 'only user of stb_image'
+caught nn/one.c 'int helper(void) { return 2; }'   'exports helper, which lacks'
 caught nn/one.c 'double expf(); float nn_e(float x) { return expf(x); }' 'calls expf()'
-caught nn/one.c 'void exit(int); void nn_x(void) { exit(1); }'  'only experiments/main.c may'
+caught nn/one.c 'void exit(int); void nn_x(void) { exit(1); }' 'only experiments/main.c'
 exit $failed

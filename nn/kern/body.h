@@ -22,6 +22,8 @@
 
 enum { NR = 16 * NV, WIDE = 4 };    /* WIDE: columns' vectors summed side by side */
 
+_Static_assert((int)MR <= (int)NN_TILE_ROWS, "callers hold NN_TILE_ROWS row pointers");
+
 LANE vec v_zero(void)
 {
     return v_set1(0);
@@ -84,8 +86,8 @@ LANE void begin(vec s[MR][NV], const nn_tile *t, const int edge)
             s[i][v] = v_zero();
 }
 
-LANE void panel(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
-                const nn_tile *t, const int nv, const int edge)
+LANE void sum_panel(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
+                    const nn_tile *t, const int nv, const int edge)
 {
     vec s[MR][NV], bk[NV];
     int at[MR];
@@ -108,8 +110,8 @@ LANE void panel(size_t kc, const float *a, size_t lda, const float *b, size_t ld
     put(s, t, nv, edge);
 }
 
-LANE void rows(size_t segs, size_t kc, size_t gap, const float *const *row,
-               const float *b, const nn_tile *t, const int nv, const int edge)
+LANE void sum_rows(size_t segs, size_t kc, size_t gap, const float *const *row,
+                   const float *b, const nn_tile *t, const int nv, const int edge)
 {
     vec s[MR][NV], bk[NV];
     const float *r[MR];
@@ -133,8 +135,8 @@ LANE void rows(size_t segs, size_t kc, size_t gap, const float *const *row,
     put(s, t, nv, edge);
 }
 
-LANE void taps(size_t kc, const float *const *pix, size_t at, const float *b, size_t ldb,
-               const nn_tile *t, const int nv, const int edge)
+LANE void sum_taps(size_t kc, const float *const *pix, size_t at, const float *b,
+                   size_t ldb, const nn_tile *t, const int nv, const int edge)
 {
     vec s[MR][NV], bk[NV];
     size_t off[MR];
@@ -167,39 +169,39 @@ static void tile_panel(size_t kc, const float *a, size_t lda, const float *b, si
                        const nn_tile *t)
 {
     if (is_full(t, NV))
-        panel(kc, a, lda, b, ldb, t, NV, 0);
+        sum_panel(kc, a, lda, b, ldb, t, NV, 0);
     else if (NV > 1 && is_full(t, 1))
-        panel(kc, a, lda, b, ldb, t, 1, 0);
+        sum_panel(kc, a, lda, b, ldb, t, 1, 0);
     else if (NV > 1 && t->cols <= 16)
-        panel(kc, a, lda, b, ldb, t, 1, 1);
+        sum_panel(kc, a, lda, b, ldb, t, 1, 1);
     else
-        panel(kc, a, lda, b, ldb, t, NV, 1);
+        sum_panel(kc, a, lda, b, ldb, t, NV, 1);
 }
 
 static void tile_rows(size_t segs, size_t kc, size_t gap, const float *const *row,
                       const float *b, const nn_tile *t)
 {
     if (is_full(t, NV))
-        rows(segs, kc, gap, row, b, t, NV, 0);
+        sum_rows(segs, kc, gap, row, b, t, NV, 0);
     else if (NV > 1 && is_full(t, 1))
-        rows(segs, kc, gap, row, b, t, 1, 0);
+        sum_rows(segs, kc, gap, row, b, t, 1, 0);
     else if (NV > 1 && t->cols <= 16)
-        rows(segs, kc, gap, row, b, t, 1, 1);
+        sum_rows(segs, kc, gap, row, b, t, 1, 1);
     else
-        rows(segs, kc, gap, row, b, t, NV, 1);
+        sum_rows(segs, kc, gap, row, b, t, NV, 1);
 }
 
 static void tile_taps(size_t kc, const float *const *pix, size_t at, const float *b,
                       size_t ldb, const nn_tile *t)
 {
     if (is_full(t, NV))
-        taps(kc, pix, at, b, ldb, t, NV, 0);
+        sum_taps(kc, pix, at, b, ldb, t, NV, 0);
     else if (NV > 1 && is_full(t, 1))
-        taps(kc, pix, at, b, ldb, t, 1, 0);
+        sum_taps(kc, pix, at, b, ldb, t, 1, 0);
     else if (NV > 1 && t->cols <= 16)
-        taps(kc, pix, at, b, ldb, t, 1, 1);
+        sum_taps(kc, pix, at, b, ldb, t, 1, 1);
     else
-        taps(kc, pix, at, b, ldb, t, NV, 1);
+        sum_taps(kc, pix, at, b, ldb, t, NV, 1);
 }
 
 /* ---- sums over n elements: element i goes to lane i mod 16 ------------------------- */
@@ -287,8 +289,8 @@ static void tanh_each(size_t n, const float *x, float *y)
 }
 
 /* ---- columns: one accumulator per column, rows in order ------------------------------
- * Sums take up to WIDE vectors of columns down all rows at a time; the last, narrower
- * group takes one vector at a time.  Columns never meet, so the grouping cannot be seen. */
+ * Sums take WIDE vectors of columns down all rows at a time, and what is left one vector
+ * at a time.  Columns never meet, so the grouping cannot be seen. */
 
 LANE vec load_cols(const float *p, size_t left)
 {
@@ -303,14 +305,14 @@ LANE void store_cols(float *p, size_t left, vec a)
         v_store(p, a);
 }
 
-LANE void down_sum(size_t rows_, size_t c, size_t left, const float *x, float *s,
+LANE void down_sum(size_t rows, size_t c, size_t left, const float *x, float *s,
                    const int wide)
 {
     vec a[WIDE];
     UNROLL
     for (int w = 0; w < wide; w++)
         a[w] = v_zero();
-    for (size_t i = 0; i < rows_; i++, x += c) {
+    for (size_t i = 0; i < rows; i++, x += c) {
         UNROLL
         for (int w = 0; w < wide; w++)
             a[w] = v_add(a[w], wide > 1 ? v_load(x + 16 * w) : load_cols(x, left));
@@ -320,16 +322,16 @@ LANE void down_sum(size_t rows_, size_t c, size_t left, const float *x, float *s
         store_cols(s + 16 * w, left, a[w]);
 }
 
-static void col_sum(size_t rows_, size_t c, const float *x, float *s)
+static void col_sum(size_t rows, size_t c, const float *x, float *s)
 {
     size_t j = 0;
     for (; j + 16 * WIDE <= c; j += 16 * WIDE)
-        down_sum(rows_, c, 16, x + j, s + j, WIDE);
+        down_sum(rows, c, 16, x + j, s + j, WIDE);
     for (; j < c; j += 16)
-        down_sum(rows_, c, c - j, x + j, s + j, 1);
+        down_sum(rows, c, c - j, x + j, s + j, 1);
 }
 
-LANE void down_sq(size_t rows_, size_t c, size_t left, const float *x, const float *mean,
+LANE void down_sq(size_t rows, size_t c, size_t left, const float *x, const float *mean,
                   float *q, const int wide)
 {
     vec a[WIDE], m[WIDE];
@@ -338,7 +340,7 @@ LANE void down_sq(size_t rows_, size_t c, size_t left, const float *x, const flo
         a[w] = v_zero();
         m[w] = wide > 1 ? v_load(mean + 16 * w) : load_cols(mean, left);
     }
-    for (size_t i = 0; i < rows_; i++, x += c) {
+    for (size_t i = 0; i < rows; i++, x += c) {
         UNROLL
         for (int w = 0; w < wide; w++) {
             vec d = v_sub(wide > 1 ? v_load(x + 16 * w) : load_cols(x, left), m[w]);
@@ -350,21 +352,21 @@ LANE void down_sq(size_t rows_, size_t c, size_t left, const float *x, const flo
         store_cols(q + 16 * w, left, a[w]);
 }
 
-static void col_sq(size_t rows_, size_t c, const float *x, const float *mean, float *q)
+static void col_sq(size_t rows, size_t c, const float *x, const float *mean, float *q)
 {
     size_t j = 0;
     for (; j + 16 * WIDE <= c; j += 16 * WIDE)
-        down_sq(rows_, c, 16, x + j, mean + j, q + j, WIDE);
+        down_sq(rows, c, 16, x + j, mean + j, q + j, WIDE);
     for (; j < c; j += 16)
-        down_sq(rows_, c, c - j, x + j, mean + j, q + j, 1);
+        down_sq(rows, c, c - j, x + j, mean + j, q + j, 1);
 }
 
-/* ---- batch normalisation ------------------------------------------------------------ */
+/* ---- batch normalisation --------------------------------------------------------- */
 
-static void bn_apply(size_t rows_, size_t c, const float *x, const float *a, const float *b,
-                     const float *r, int relu, float *y)
+static void bn_apply(size_t rows, size_t c, const float *x, const float *a,
+                     const float *b, const float *r, int relu, float *y)
 {
-    for (size_t i = 0; i < rows_ * c; i += c)
+    for (size_t i = 0; i < rows * c; i += c)
         for (size_t j = 0; j < c; j += 16) {
             size_t left = c - j, at = i + j;
             vec v = v_fma(load_cols(x + at, left), load_cols(a + j, left),
@@ -384,13 +386,13 @@ LANE vec before(const float *y, const float *dy, size_t left, int relu)
     return relu ? v_pick(v_gt(load_cols(y, left), v_zero()), g, v_zero()) : g;
 }
 
-static void bn_sums(size_t rows_, size_t c, const float *x, const float *y, const float *dy,
-                    const float *mean, int relu, float *s, float *t)
+static void bn_sums(size_t rows, size_t c, const float *x, const float *y,
+                    const float *dy, const float *mean, int relu, float *s, float *t)
 {
     for (size_t j = 0; j < c; j += 16) {
         size_t left = c - j;
         vec sj = v_zero(), tj = v_zero(), m = load_cols(mean + j, left);
-        for (size_t i = 0, at = j; i < rows_; i++, at += c) {
+        for (size_t i = 0, at = j; i < rows; i++, at += c) {
             vec g = before(relu ? y + at : dy + at, dy + at, left, relu);
             sj = v_add(sj, g);
             tj = v_fma(g, v_sub(load_cols(x + at, left), m), tj);
@@ -400,11 +402,11 @@ static void bn_sums(size_t rows_, size_t c, const float *x, const float *y, cons
     }
 }
 
-static void bn_grad(size_t rows_, size_t c, const float *x, const float *y, const float *dy,
-                    const float *mean, const float *p, const float *q, const float *u,
-                    int relu, int add, float *dx, float *dr)
+static void bn_grad(size_t rows, size_t c, const float *x, const float *y,
+                    const float *dy, const float *mean, const float *p, const float *q,
+                    const float *u, int relu, int add, float *dx, float *dr)
 {
-    for (size_t i = 0; i < rows_ * c; i += c)
+    for (size_t i = 0; i < rows * c; i += c)
         for (size_t j = 0; j < c; j += 16) {
             size_t left = c - j, at = i + j;
             vec g = before(relu ? y + at : dy + at, dy + at, left, relu);
@@ -422,12 +424,12 @@ static void bn_grad(size_t rows_, size_t c, const float *x, const float *y, cons
         }
 }
 
-#define NN_KERN_TABLE(text)                                                               \
-    {                                                                                     \
-        .name = (text), .mr = MR, .nr = NR,                                               \
-        .tile_panel = tile_panel, .tile_rows = tile_rows, .tile_taps = tile_taps,         \
-        .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,                             \
-        .exp = exp_each, .log = log_each, .tanh = tanh_each,                              \
-        .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                       \
-        .bn_sums = bn_sums, .bn_grad = bn_grad                                            \
+#define NN_KERN_TABLE(text)                                                              \
+    {                                                                                    \
+        .name = (text), .mr = MR, .nr = NR,                                              \
+        .tile_panel = tile_panel, .tile_rows = tile_rows, .tile_taps = tile_taps,        \
+        .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,                            \
+        .exp = exp_each, .log = log_each, .tanh = tanh_each,                             \
+        .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \
+        .bn_sums = bn_sums, .bn_grad = bn_grad                                           \
     }

@@ -31,7 +31,7 @@ enum {
     JOBS = 16,              /* jobs wanted at least */
     CHUNKS = 16,            /* most chunks of a weight gradient: part of the format */
     PARTIAL = 1 << 20,      /* floats that chunks may hold, 4 MiB: part of the format */
-    COLS = 128,             /* columns packed at a time in wgrad: 128 KiB with NN_KC rows */
+    COLS = 128,             /* columns of dy packed at a time: 128 KiB with NN_KC rows */
     FEW = 2                 /* panels from which wgrad packs the pixels, too */
 };
 
@@ -51,16 +51,16 @@ static size_t even(size_t n, size_t most)
     return parts(n, parts(n, most));
 }
 
-/* ---- sweep: a grid of pixels and the taps through which each sees the source ---------- */
+/* ---- sweep: a grid of pixels and the taps through which each sees the source ----- */
 
 typedef struct sweep {
     const float *src;                   /* (n, sh, sw, sc) */
     size_t n, sh, sw, sc;
     size_t gh, gw;                      /* pixels of the grid, per image */
-    size_t th, tw, step;                /* pixel (a, b) sees rows a step + ty + [0, th), */
-    ptrdiff_t ty, tx;                   /* columns b step + tx + [0, tw) */
+    size_t th, tw, step;                /* pixel (a, b) sees rows a step + ty + [0, th) */
+    ptrdiff_t ty, tx;                   /* and columns b step + tx + [0, tw) */
     size_t images, high, wide;          /* of a unit */
-    size_t down, across, units;         /* units per image of the first kind, and in all */
+    size_t down, across, units;         /* strips and pieces of an image; units in all */
 } sweep;
 
 typedef struct unit {
@@ -113,7 +113,8 @@ static size_t window_size(const sweep *s)
 }
 
 /* columns x0 .. x0 + wide of one row of the source, zero outside of it */
-static void copy_row(const sweep *s, const float *row, ptrdiff_t x0, size_t wide, float *out)
+static void copy_row(const sweep *s, const float *row, ptrdiff_t x0, size_t wide,
+                     float *out)
 {
     ptrdiff_t last = x0 + (ptrdiff_t)wide, sw = (ptrdiff_t)s->sw;
     size_t left = x0 < 0 ? min((size_t)-x0, wide) : 0;
@@ -162,9 +163,9 @@ static size_t look(const sweep *s, const unit *u, float *room, const float **pix
     return gap;
 }
 
-/* ---- forward and data gradient ------------------------------------------------------- */
+/* ---- forward and data gradient --------------------------------------------------- */
 
-/* One sweep and where its sums go: pixel (a, b) of the grid to (a lat + oy, b lat + ox). */
+/* One sweep and where its sums go: pixel (a, b) to (a lat + oy, b lat + ox) of `out`. */
 typedef struct pass {
     sweep s;
     const float *panel;                 /* weights in panels of nr columns */
@@ -313,7 +314,7 @@ static void check(const nn_conv *c)
 {
     nn_conv again = *c;
     NN_NEED(nn_conv_plan(&again) && again.oh == c->oh && again.ow == c->ow,
-            "conv: %d x %d x %d by kernel %d x %d, stride %d, pad %d, does not give %d x %d",
+            "conv: %d x %d x %d by kernel %d x %d, stride %d, pad %d is not %d x %d",
             c->h, c->w, c->cin, c->kh, c->kw, c->stride, c->pad, c->oh, c->ow);
 }
 
@@ -356,8 +357,8 @@ void nn_conv_forward(const nn_conv *c, const float *x, const float *weight,
 /* One axis of a class: input pixels i with (i + pad) mod stride = c, and its taps. */
 typedef struct axis {
     size_t start, count;                /* i = start + stride a, a < count */
-    size_t taps, last;                  /* k = last, last - stride, ...: source position up */
-    ptrdiff_t from;                     /* output position seen by a = 0 through k = last */
+    size_t taps, last;                  /* k = last, last - stride ...: source upwards */
+    ptrdiff_t from;                     /* where a = 0 looks in the output by k = last */
 } axis;
 
 static axis class_axis(size_t size, size_t kernel, size_t stride, size_t pad, size_t c)
@@ -421,7 +422,7 @@ void nn_conv_dgrad(const nn_conv *c, const float *dy, const float *weight, float
     nn_arena_rewind(scratch, mark);
 }
 
-/* ---- weight gradient ------------------------------------------------------------------ */
+/* ---- weight gradient ------------------------------------------------------------- */
 
 typedef struct wgrad {
     const nn_kern *kern;

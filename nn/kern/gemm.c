@@ -23,8 +23,8 @@
 
 enum {
     SLAB = 1 << 22,         /* floats of the shared side held packed at a time: 16 MiB */
-    OWN_ROWS = 96,          /* rows of A in a job: with NN_KC terms 96 KiB, half a small L2 */
-    OWN_COLS = 64,          /* columns of B in a job; beside it lie up to SHARED rows of A */
+    OWN_ROWS = 96,          /* rows of A in a job: with NN_KC terms 96 KiB of the L2 */
+    OWN_COLS = 64,          /* columns of B in a job, beside up to SHARED rows of A */
     SHARED = 1024,          /* shared rows or columns in a job */
     FEW = 4,                /* uses of a panel below which it is not packed */
     JOBS = 8,               /* jobs wanted at least, for teams up to that size */
@@ -73,7 +73,8 @@ static nn_mat from(nn_mat x, size_t i, size_t j)
 }
 
 /* Packs rows [at, at + rows) of x, `k` terms each, into panels of `width`. */
-static void pack_side(nn_mat x, size_t at, size_t rows, size_t k, size_t width, float *out)
+static void pack_side(nn_mat x, size_t at, size_t rows, size_t k, size_t width,
+                      float *out)
 {
     for (size_t i = 0; i < rows; i += width)
         nn_pack(min(width, rows - i), width, k, from(x, at + i, 0), out + i * k);
@@ -121,7 +122,7 @@ static void block(const product *p, const side *a, const side *b, size_t m, size
     const nn_kern *kern = p->kern;
     const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr;
     float *c = t.c;
-    const float *row[32];
+    const float *row[NN_TILE_ROWS];
 
     for (size_t j = 0; j < n; j += nr) {
         const float *bp = b->panel ? b->panel + j * kc : b->mat.p + j;

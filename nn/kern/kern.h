@@ -9,6 +9,7 @@
  * bits, because all follow one plan:
  *   - matrix products: one accumulator per element of C, k in order, always fused
  *     multiply-add, blocks of at most NN_KC terms, each block added to C once
+ *   - convolutions: the same with whole patches instead of blocks; see conv.c
  *   - sums: 16 virtual lanes (element i goes to lane i mod 16), folded 8-4-2-1
  *   - columns (channels): one accumulator per column, rows in order
  *   - no reciprocal or root approximations; max(a, b) is a > b ? a : b
@@ -17,6 +18,7 @@
 enum {
     NN_LANES = 16,          /* part of the result's format */
     NN_KC = 256,            /* part of the result's format */
+    NN_TILE_ROWS = 32,      /* no table has tiles of more rows */
     NN_ROWS = 256           /* rows of one chunk in column sums: part of the format */
 };
 
@@ -31,8 +33,8 @@ typedef struct nn_tile {
 typedef struct nn_kern {
     const char *name;
 
-    /* Tiles of mr x nr sums over k.  A tile reads only rows of A below t->rows and columns
-     * of B below t->cols (`rows` excepted: its B is packed, so padded to nr).
+    /* Tiles of mr x nr sums over k.  A tile reads only rows of A below t->rows and
+     * columns of B below t->cols (but `rows` all nr: its B is packed, so padded).
      *   panel   A(i,k) = a[k * lda + i]        B(k,j) = b[k * ldb + j]
      *   rows    A(i,k) = row[i][s * gap + q]   B(k,j) = b[k * nr + j],  k = s * kc + q
      *   taps    A(i,k) = pix[k][at + i]        B(k,j) = b[k * ldb + j]
@@ -52,33 +54,34 @@ typedef struct nn_kern {
 
     /* elementwise over n elements; y may be x */
     void (*axpy)(size_t n, float a, const float *x, float *y);   /* y = fma(a, x, y) */
-    void (*exp)(size_t n, const float *x, float *y);             /* error, special values: vmath.h */
+    void (*exp)(size_t n, const float *x, float *y);  /* error, special values: vmath.h */
     void (*log)(size_t n, const float *x, float *y);
     void (*tanh)(size_t n, const float *x, float *y);
 
     /* columns of a row-major block of `rows` x `c`; results have c elements */
     void (*col_sum)(size_t rows, size_t c, const float *x, float *s);
     void (*col_sq)(size_t rows, size_t c, const float *x, const float *mean, float *q);
-                                                        /* q_j = sum_i (x_ij - mean_j)^2 */
+                                                    /* q_j = sum_i (x_ij - mean_j)^2 */
     /* batch normalisation, y = act(x * a_j + b_j + r); r may be NULL; relu 0 or 1.
      * The activation is max(0, v): a NaN passes through it, so that it can be noticed. */
-    void (*bn_apply)(size_t rows, size_t c, const float *x, const float *a, const float *b,
-                     const float *r, int relu, float *y);
-    /* g = relu ? (y > 0 ? dy : 0) : dy;   s_j = sum_i g,   t_j = sum_i g * (x - mean_j) */
-    void (*bn_sums)(size_t rows, size_t c, const float *x, const float *y, const float *dy,
-                    const float *mean, int relu, float *s, float *t);
+    void (*bn_apply)(size_t rows, size_t c, const float *x, const float *a,
+                     const float *b, const float *r, int relu, float *y);
+    /* g = relu ? (y > 0 ? dy : 0) : dy;   s_j = sum_i g,  t_j = sum_i g * (x - mean_j) */
+    void (*bn_sums)(size_t rows, size_t c, const float *x, const float *y,
+                    const float *dy, const float *mean, int relu, float *s, float *t);
     /* dx (+)= p_j g + q_j (x - mean_j) + u_j;  dr (+)= g when dr is not NULL.
      * add bit 0: dx is added to, bit 1: dr is added to */
-    void (*bn_grad)(size_t rows, size_t c, const float *x, const float *y, const float *dy,
-                    const float *mean, const float *p, const float *q, const float *u,
-                    int relu, int add, float *dx, float *dr);
+    void (*bn_grad)(size_t rows, size_t c, const float *x, const float *y,
+                    const float *dy, const float *mean, const float *p, const float *q,
+                    const float *u, int relu, int add, float *dx, float *dr);
 } nn_kern;
 
 /* The table in use: from the start of the process the best that the CPU has, or the one
  * named by FULLRANK_KERN if that can be used.
- * nn_kern_choose(NULL) reads the environment again; it returns 0 and changes nothing when
- * the name is unknown or the CPU lacks it, so that main can tell the user.  Tables usable here: nn_kern_at(0..count-1),
- * slowest first; nn_kern_names lists every compiled table, usable here or not. */
+ * nn_kern_choose(NULL) reads the environment again.  It returns 0 and changes nothing
+ * when the name is unknown or the CPU lacks it, so that main can tell the user.
+ * Tables usable here: nn_kern_at(0..count-1), slowest first, NULL outside;  nn_kern_names
+ * lists every compiled table, usable here or not. */
 extern const nn_kern *nn_kern_now;
 int            nn_kern_choose(const char *name);
 int            nn_kern_count(void);

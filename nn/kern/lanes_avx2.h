@@ -33,7 +33,8 @@ LANE void v_store(float *p, vec a)
 LANE vec v_load_part(const float *p, size_t n)
 {
     const float *q = n > 8 ? p + 8 : p;
-    return (vec){ _mm256_maskload_ps(p, below(0, n)), _mm256_maskload_ps(q, below(8, n)) };
+    return (vec){ _mm256_maskload_ps(p, below(0, n)),
+                  _mm256_maskload_ps(q, below(8, n)) };
 }
 
 LANE void v_store_part(float *p, size_t n, vec a)
@@ -91,7 +92,8 @@ LANE mask v_gt(vec a, vec b)
 
 LANE vec v_pick(mask m, vec a, vec b)
 {
-    return (vec){ _mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi) };
+    return (vec){ _mm256_blendv_ps(b.lo, a.lo, m.lo),
+                  _mm256_blendv_ps(b.hi, a.hi, m.hi) };
 }
 
 LANE vec v_abs(vec a)

@@ -29,8 +29,8 @@ static void copy_rows(size_t width, size_t k, const float *p, size_t step, float
     }
 }
 
-void nn_pack_pixels(size_t rows, size_t width, size_t k, const float *const *pix, size_t at,
-                    float *out)
+void nn_pack_pixels(size_t rows, size_t width, size_t k, const float *const *pix,
+                    size_t at, float *out)
 {
     for (size_t q = 0; q < k; q++, out += width) {
         const float *p = pix[q] + at;

@@ -9,7 +9,7 @@ void nn_pack(size_t rows, size_t width, size_t k, nn_mat a, float *out);
 
 /* The same from pointers: out[k * width + i] = pix[k][at + i] for i < rows; what lies
  * beyond the rows is left as it was. */
-void nn_pack_pixels(size_t rows, size_t width, size_t k, const float *const *pix, size_t at,
-                    float *out);
+void nn_pack_pixels(size_t rows, size_t width, size_t k, const float *const *pix,
+                    size_t at, float *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* The portable table: plain C with fmaf, no instruction set assumed.  It is slow where the
- * C library has to emulate fmaf; it is there to be right and to be compared with. */
+/* The portable table: plain C with fmaf, no instruction set assumed.  It is slow where
+ * the C library has to emulate fmaf; it is there to be right and to be compared with. */
 #include "nn/kern/lanes.h"
 #include "nn/kern/lanes_ref.h"
 

@@ -59,7 +59,8 @@ LANE vec v_log(vec x)
     y = v_add(f, v_fma(v_set1(-0.5f), f2, y));
     y = v_fma(e, hi, y);
 
-    y = v_pick(v_gt(x, zero), y, v_pick(v_gt(zero, x), v_sub(inf, inf), v_sub(zero, inf)));
+    vec none = v_pick(v_gt(zero, x), v_sub(inf, inf), v_sub(zero, inf));
+    y = v_pick(v_gt(x, zero), y, none);
     return v_pick(v_gt(inf, x), y, x);          /* inf and NaN stay what they are */
 }
 
