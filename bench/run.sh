@@ -9,8 +9,8 @@
 # On a shared machine a time says little; a ratio says something if both sides met the
 # same conditions.  So all programs stay alive and take turns, in rotating order, a second
 # each; a round gives one ratio (theirs / ours, with PyTorch's better memory layout of
-# that round), and what is reported is the median of the rounds.  Rounds in which the host took
-# more than 5 % of the processor time away are dropped.
+# that round), and what is reported is the median of the rounds.  Rounds in which the host
+# took more than 5 % of the processor time away are dropped.
 set -euo pipefail
 step=$1
 here=$(cd "$(dirname "$0")" && pwd)

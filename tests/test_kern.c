@@ -379,9 +379,9 @@ typedef struct curve {
 typedef void each(size_t n, const float *x, float *y);
 
 static const curve curves[] = {
-    { "exp", offsetof(nn_kern, exp), expl, 1.1 },
-    { "log", offsetof(nn_kern, log), logl, 1.1 },
-    { "tanh", offsetof(nn_kern, tanh), tanhl, 2.0 },
+    { "exp", offsetof(nn_kern, exp), expl, 1.02 },
+    { "log", offsetof(nn_kern, log), logl, 0.83 },
+    { "tanh", offsetof(nn_kern, tanh), tanhl, 1.34 },
 };
 
 static each *curve_of(const nn_kern *k, const curve *c)

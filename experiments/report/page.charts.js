@@ -169,7 +169,8 @@ function yAxis(axis, key, values, lines, zoomed)
     axis.max = hi > m.range[1] + slack ? hi + slack : m.range[1];
   } else {
     const pad = .08 * (hi - lo) || .05 * Math.abs(hi) || .01;
-    axis.suggestedMin = m.percent && !zoomed ? 0 : lo - pad;
+    const below = lo >= 0 ? Math.max(0, lo - pad) : lo - pad;   // no room under zero for counts
+    axis.suggestedMin = m.percent && !zoomed ? 0 : below;
     axis.suggestedMax = m.percent ? Math.min(1, hi + pad) : hi + pad;
   }
 }
