@@ -26,8 +26,8 @@ struct nn_op {
     int flags;
 };
 
-/* What backward reads: values that nobody's backward needs could be released earlier. */
-enum { NN_READS_IN = 1, NN_READS_OUT = 2, NN_NO_GRADIENT = 4 };
+/* An operator marked so lets no gradient through: stop-gradient. */
+enum { NN_NO_GRADIENT = 1 };
 
 /* Runs an operator and records it. */
 nn_node *nn_record(nn_tape *t, const nn_op *op, nn_node *const *in, int ins,

@@ -263,19 +263,19 @@ static nn_node *example_plain(nn_tape *t, nn_node *const *in)
 const nn_op nn_op_batchnorm = {
     "batchnorm", shape, forward, backward,
     { 3, { { 2, { 9, 5 } }, { 1, { 5 } }, { 1, { 5 } } }, example },
-    NN_READS_IN | NN_READS_OUT
+    0
 };
 
 /* The same operator in its two fused forms, listed so that the gradient test sees them. */
 const nn_op nn_op_batchnorm_relu = {
     "batchnorm_relu", shape, forward, backward,
     { 1, { { 2, { 9, 5 } } }, example_plain },
-    NN_READS_IN | NN_READS_OUT
+    0
 };
 
 const nn_op nn_op_batchnorm_add_relu = {
     "batchnorm_add_relu", shape, forward, backward,
     { 4, { { 4, { 2, 3, 2, 5 } }, { 1, { 5 } }, { 1, { 5 } }, { 4, { 2, 3, 2, 5 } } },
       example_residual },
-    NN_READS_IN | NN_READS_OUT
+    0
 };

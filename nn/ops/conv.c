@@ -69,5 +69,5 @@ static nn_node *example(nn_tape *t, nn_node *const *in)
 const nn_op nn_op_conv2d = {
     "conv2d", shape, forward, backward,
     { 3, { { 4, { 2, 5, 4, 3 } }, { 4, { 4, 3, 3, 3 } }, { 1, { 4 } } }, example },
-    NN_READS_IN
+    0
 };

@@ -66,5 +66,5 @@ static nn_node *example(nn_tape *t, nn_node *const *in)
 const nn_op nn_op_linear = {
     "linear", shape, forward, backward,
     { 3, { { 2, { 5, 7 } }, { 2, { 3, 7 } }, { 1, { 3 } } }, example },
-    NN_READS_IN
+    0
 };
