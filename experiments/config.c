@@ -309,6 +309,19 @@ static nn_status resolve_augment(const ex_reader *r, ex_config *c)
     return NN_OK;
 }
 
+/* A warm-up that outlasts the run would never reach the learning rate that was asked for. */
+static nn_status check_warmup(const ex_reader *r, const ex_config *c)
+{
+    char at[EX_PLACE];
+
+    if (c->optim.warmup_epochs > 0 && c->optim.warmup_epochs >= c->top.epochs)
+        return nn_fail(r->err, NN_ECONFIG, "%s: optim.warmup_epochs is %g, but the run has %d"
+                       " epochs; a warm-up has to end before the run does",
+                       ex_config_where(c, EX_OPTIM, "warmup_epochs", at, sizeof at),
+                       c->optim.warmup_epochs, c->top.epochs);
+    return NN_OK;
+}
+
 /* lr and base_lr say the same thing in two ways; 0 means "not given". */
 static nn_status resolve_lr(const ex_reader *r, ex_config *c)
 {
@@ -323,6 +336,7 @@ static nn_status resolve_lr(const ex_reader *r, ex_config *c)
                        " (lr = base_lr * batch / 256)",
                        ex_place(r->file, lr, a, sizeof a),
                        ex_place(r->file, base, b, sizeof b));
+    NN_TRY(check_warmup(r, c));
     return opt_settle(c->optimiser, &c->optim, r->err);
 }
 

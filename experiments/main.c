@@ -258,12 +258,20 @@ static void limit_spinning(char **argv)
         execv("/proc/self/exe", argv);
 }
 
+static void end_without_memory(const char *text)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s\n", text);
+    _exit(NN_ERUN);                     /* other threads may be at work: no exit handlers */
+}
+
 int main(int argc, char **argv)
 {
     nn_err err = {0};
     int code;
 
     limit_spinning(argv);
+    nn_on_no_memory(end_without_memory);
 
     setlocale(LC_CTYPE, "");                    /* for the terminal; numbers stay plain */
     argp_err_exit_status = NN_ECONFIG;

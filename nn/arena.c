@@ -1,19 +1,23 @@
 #include "nn/arena.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "nn/base.h"
 
 enum { ALIGN = 64 };                    /* a cache line, and the widest vector */
 
-/* The range an arena reserves costs addresses, not memory.  64 GiB is more than any step
- * on a machine this is meant for; where addresses are rationed (ulimit -v) the wish is
- * halved until it is granted. */
-static const size_t most_reserved = (size_t)64 << 30;
-static const size_t least_reserved = (size_t)64 << 20;
+/* The range an arena reserves costs addresses, not memory: 256 GiB are more than a step
+ * takes on any machine of today, and a thousandth of the addresses that a process has.
+ * Where addresses are rationed (ulimit -v) an arena takes a quarter of what is left, so
+ * that the next one, the threads' stacks and the libraries find room too. */
+static const size_t most_reserved = (size_t)256 << 30;
+static const size_t least_reserved = (size_t)16 << 20;
 
 /* Memory is asked for in these pieces at least: a huge page on x86. */
 static const size_t piece = (size_t)2 << 20;
@@ -23,9 +27,34 @@ static size_t round_up(size_t bytes, size_t to)
     return (bytes + to - 1) / to * to;
 }
 
+static size_t addresses_in_use(void)
+{
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (f) {
+        if (fscanf(f, "%lu", &pages) != 1)
+            pages = 0;
+        fclose(f);
+    }
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t wish(void)
+{
+    struct rlimit limit;
+    size_t used;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return most_reserved;
+    used = addresses_in_use();
+    size_t left = limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
+    return left / 4 < most_reserved ? left / 4 / piece * piece : most_reserved;
+}
+
 static void reserve(nn_arena *a)
 {
-    for (size_t want = most_reserved; want >= least_reserved; want /= 2) {
+    for (size_t want = wish(); want >= least_reserved; want = want / 2 / piece * piece) {
         void *p = mmap(NULL, want, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                        -1, 0);
         if (p != MAP_FAILED) {
@@ -34,21 +63,26 @@ static void reserve(nn_arena *a)
             return;
         }
     }
-    nn_panic(__FILE__, __LINE__, "out of memory: no room for an arena of %zu MiB of addresses"
-             " (ulimit -v?)", least_reserved >> 20);
+    nn_no_memory("out of memory: no room for an arena of %zu MiB of addresses; the limit of"
+                 " this process on them (ulimit -v) is too low", least_reserved >> 20);
 }
 
 /* Growing by a quarter keeps the number of requests logarithmic. */
 static void grow(nn_arena *a, size_t need)
 {
-    size_t want = round_up(need > a->backed + a->backed / 4 ? need : a->backed + a->backed / 4,
-                           piece);
+    size_t ahead = a->backed + a->backed / 4;
+    size_t want = round_up(need > ahead ? need : ahead, piece);
+
     if (want > a->reserved)
         want = a->reserved;
-    if (need > want
-        || mprotect(a->base + a->backed, want - a->backed, PROT_READ | PROT_WRITE) != 0)
-        nn_panic(__FILE__, __LINE__, "out of memory: wanted %zu MiB in one arena, holds %zu MiB;"
-                 " a smaller batch or model needs less", need >> 20, a->backed >> 20);
+    if (need > want)
+        nn_no_memory("out of memory: one arena needs %zu MiB and has %zu MiB of addresses"
+                     " (ulimit -v?); a smaller batch or model needs less", need >> 20,
+                     a->reserved >> 20);
+    if (mprotect(a->base + a->backed, want - a->backed, PROT_READ | PROT_WRITE) != 0)
+        nn_no_memory("out of memory: one arena needs %zu MiB, holds %zu MiB, and the system"
+                     " gives no more; a smaller batch or model needs less", need >> 20,
+                     a->backed >> 20);
     a->backed = want;
     a->grown++;
 }
@@ -162,7 +196,8 @@ void nn_pool_give(nn_pool *p, void *memory, size_t bytes)
         if (p->holes == p->room) {
             int room = p->room ? 2 * p->room : 256;
             nn_hole *more = realloc(p->hole, sizeof *more * (size_t)room);
-            NN_NEED(more, "out of memory: pool of %d holes", room);
+            if (!more)
+                nn_no_memory("out of memory: no room to note %d free buffers", room);
             p->hole = more;
             p->room = room;
         }

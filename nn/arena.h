@@ -15,8 +15,8 @@
  * assignment, and from the second step on nn_arena_alloc is an addition and a
  * comparison: `grown` stops rising.  tests/test_arena.c holds it to that.
  *
- * Zero bytes are a valid empty arena (nn_arena a = {0};).  Running out of memory ends
- * the process through nn_panic with the number of bytes wanted and held. */
+ * Zero bytes are a valid empty arena (nn_arena a = {0};).  Running out of memory goes
+ * to nn_no_memory with the number of bytes wanted and held. */
 typedef struct nn_arena {
     char *base;
     size_t at, peak;                /* bytes in use now, and at the worst moment */

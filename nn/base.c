@@ -28,6 +28,27 @@ _Noreturn void nn_panic(const char *file, int line, const char *format, ...)
     abort();
 }
 
+static nn_memory_act *memory_act;       /* set once, by the program at its start */
+
+void nn_on_no_memory(nn_memory_act *act)
+{
+    memory_act = act;
+}
+
+_Noreturn void nn_no_memory(const char *format, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    if (memory_act)
+        memory_act(text);
+    fprintf(stderr, "fullrank: %s\n", text);
+    abort();
+}
+
 /* Levenshtein distance by one rolling row.  Words longer than the row are compared by
  * their first MAX letters: settings and methods have short names. */
 static int edit_distance(const char *a, const char *b)

@@ -33,6 +33,13 @@ nn_status nn_fail(nn_err *err, nn_status code, const char *format, ...)
 _Noreturn void nn_panic(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Out of memory: there is nothing to return to, so the text goes to `act`, which ends the
+ * process as it sees fit and does not return.  By default, and if it does return, the text
+ * is printed and the process aborts. */
+typedef void nn_memory_act(const char *text);
+void nn_on_no_memory(nn_memory_act *act);
+_Noreturn void nn_no_memory(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #define NN_TRY(call) \
     do { nn_status s_ = (call); if (s_ != NN_OK) return s_; } while (0)
 #define NN_NEED(cond, ...) \

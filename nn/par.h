@@ -9,7 +9,8 @@
  * team.  Each job writes memory that no other job of the loop touches; which thread runs
  * it, and when, cannot be seen in the result.  Sums are folded afterwards in a fixed
  * order (nn_fold in a binary tree).  `worker` selects scratch space; it never enters
- * arithmetic.
+ * arithmetic.  A job must not start a loop that uses `worker` itself: inside a job every
+ * loop runs in the thread it is called from, as worker 0.
  *
  * Short elementwise loops may use `#pragma omp parallel for schedule(static)` directly. */
 typedef void nn_job(void *ctx, size_t job, int worker);

@@ -50,6 +50,8 @@ float nn_item(const nn_node *x)
 nn_node *nn_pin(nn_node *x)
 {
     x->pinned = 1;
+    for (nn_node *of = x; of->op && of->shared; of = of->in[0])
+        of->in[0]->pinned = 1;          /* a view lasts as long as what it views */
     return x;
 }
 

@@ -28,7 +28,7 @@ typedef struct nn_param {
     nn_role role;
     nn_shape shape;
     float *val, *grad;              /* grad NULL for buffers and frozen parameters */
-    int constant_lr;                /* 1: keeps the first learning rate (SimSiam's predictor) */
+    int constant_lr;                /* 1: keeps the peak learning rate (SimSiam's predictor) */
 } nn_param;
 
 /* Every named tensor of a run, in order of creation. */

@@ -39,7 +39,7 @@ const nn_setting opt_setting_table[] = {
              "adamw: memory of the mean gradient"),
     NN_SET_F(opt_settings, beta2, 0.999, 0, 0.999999,
              "adamw: memory of the squared gradient"),
-    NN_SET_F(opt_settings, eps, 1e-8, 0, 1,
+    NN_SET_F(opt_settings, eps, 1e-8, 1e-16, 1,         /* 0 / 0 where a gradient is zero */
              "adamw: added to the root of the squared gradient"),
     NN_SET_END
 };

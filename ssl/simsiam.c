@@ -37,7 +37,7 @@ static const nn_setting settings[] = {
     NN_SET_C(simsiam_config, predictor, PREDICTOR_MLP, "mlp|none|fixed",
              "learned, absent, or kept at its random start"),
     NN_SET_C(simsiam_config, pred_lr, LR_CONSTANT, "constant|decay",
-             "learning rate of the predictor: kept at its first value, or scheduled"),
+             "learning rate of the predictor: kept at its peak, or scheduled"),
     NN_SET_I(simsiam_config, proj_layers, 2, 1, SSL_HEAD_LAYERS,
              "linear layers of the projector (paper: 3 on ImageNet, 2 on CIFAR-10)"),
     NN_SET_I(simsiam_config, proj_dim, 2048, 1, 65536, "d, the width of z and p"),

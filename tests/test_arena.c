@@ -1,8 +1,12 @@
 #include <check.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "nn/arena.h"
+#include "nn/base.h"
 #include "nn/rng.h"
 #include "tests/suites.h"
 
@@ -55,6 +59,44 @@ START_TEST(nothing_moves_when_the_arena_grows)
     nn_arena_alloc(&a, (size_t)100 << 20);
     ck_assert_int_eq(*first, 42);
     nn_arena_free(&a);
+}
+END_TEST
+
+/* Where addresses are rationed, every arena still gets a share that can be used. */
+START_TEST(four_arenas_share_rationed_addresses)
+{
+    struct rlimit rationed = { (rlim_t)3 << 30, (rlim_t)3 << 30 };
+    nn_arena a[4] = {{0}};
+
+#if defined(__SANITIZE_ADDRESS__)
+    printf("skipped: the address sanitizer needs more addresses than the test allows\n");
+    return;
+#endif
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &rationed), 0);
+    for (int i = 0; i < 4; i++)
+        memset(nn_arena_alloc(&a[i], (size_t)64 << 20), i, (size_t)64 << 20);
+    for (int i = 0; i < 4; i++)
+        nn_arena_free(&a[i]);
+}
+END_TEST
+
+static void leave(const char *text)
+{
+    _exit(strstr(text, "out of memory: one arena needs") ? 17 : 18);
+}
+
+START_TEST(running_out_of_memory_is_told_to_the_program)
+{
+    struct rlimit rationed = { (rlim_t)3 << 30, (rlim_t)3 << 30 };
+    nn_arena a = {0};
+
+#if defined(__SANITIZE_ADDRESS__)
+    printf("skipped: the address sanitizer needs more addresses than the test allows\n");
+    _exit(17);
+#endif
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &rationed), 0);
+    nn_on_no_memory(leave);
+    nn_arena_alloc(&a, (size_t)4 << 30);
 }
 END_TEST
 
@@ -115,6 +157,8 @@ Suite *suite_arena(void)
     tcase_add_test(tc, a_repeated_step_asks_the_system_once);
     tcase_add_test(tc, a_rewind_hands_out_the_same_memory_again);
     tcase_add_test(tc, nothing_moves_when_the_arena_grows);
+    tcase_add_test(tc, four_arenas_share_rationed_addresses);
+    tcase_add_exit_test(tc, running_out_of_memory_is_told_to_the_program, 17);
     tcase_add_test(tc, lent_buffers_never_overlap);
     tcase_add_test(tc, a_given_buffer_serves_the_next_request);
     suite_add_tcase(s, tc);

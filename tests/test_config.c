@@ -130,6 +130,9 @@ static const mistake mistakes[] = {
     { "method: {name: simsiam}\noptim: {lr: 0.1, base_lr: 0.1}\n",
       "a.yaml:2: optim.lr, but a.yaml:2: optim.base_lr; give one of them"
       " (lr = base_lr * batch / 256)" },
+    { "method: {name: simsiam}\nepochs: 3\noptim: {warmup_epochs: 3}\n",
+      "a.yaml:3: optim.warmup_epochs is 3, but the run has 3 epochs; a warm-up has to end"
+      " before the run does" },
 
     /* together with the data */
     { "method: {name: simsiam}\ndata: {name: shapes, size: 40}\nbatch: 41\n",

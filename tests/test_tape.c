@@ -117,6 +117,26 @@ START_TEST(only_training_moves_the_running_statistics)
 }
 END_TEST
 
+/* reshape and stopgrad show their input's memory: pinning them keeps it. */
+START_TEST(a_pinned_view_keeps_what_it_shows)
+{
+    nn_arena step = {0}, scratch = {0};
+    nn_tape t;
+    float x[4] = { 1, 2, 3, 4 };
+
+    nn_tape_start(&t, &step, &scratch);
+    nn_node *y = nn_input(&t, nn_shape2(2, 2), x, 1);
+    for (int i = 0; i < 6; i++)                 /* backward goes on asking for memory below */
+        y = nn_scale(&t, 2, y);
+    nn_node *view = _i ? nn_stopgrad(&t, y) : nn_reshape(&t, y, nn_shape2(4, 1));
+    nn_pin(view);
+    nn_backward(nn_mean(&t, nn_scale(&t, 5, y)));
+    for (int i = 0; i < 4; i++)
+        ck_assert_float_eq(view->val[i], 64 * x[i]);
+    nn_tape_free(&t);
+}
+END_TEST
+
 START_TEST(using_a_released_value_is_a_bug_that_says_so)
 {
     nn_arena step = {0}, scratch = {0};
@@ -160,6 +180,7 @@ Suite *suite_tape(void)
     tcase_add_test(tc, a_parameter_has_one_leaf_per_step);
     tcase_add_test(tc, evaluation_asks_for_no_gradient);
     tcase_add_test(tc, only_training_moves_the_running_statistics);
+    tcase_add_loop_test(tc, a_pinned_view_keeps_what_it_shows, 0, 2);
     tcase_add_test_raise_signal(tc, using_a_released_value_is_a_bug_that_says_so, SIGABRT);
     tcase_add_test_raise_signal(tc, backward_of_a_matrix_is_a_bug_that_says_so, SIGABRT);
     tcase_add_test_raise_signal(tc, two_tensors_of_one_name_are_a_bug, SIGABRT);

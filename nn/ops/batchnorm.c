@@ -13,8 +13,8 @@
  * Two views are two calls.  With NN_EVAL the running statistics take the place of the
  * batch's and dx is gamma / sqrt(var + eps) g alone.
  *
- * Moments: chunks of NN_ROWS rows around their own mean, joined in double as a tree, so a
- * large mean costs no digits. */
+ * Moments: chunks of NN_ROWS rows around their own mean, joined in double as a tree.  What
+ * a mean m far above the spread s costs is float32's share of it, about 1e-7 m / s. */
 #include <math.h>
 
 #include "nn/base.h"
@@ -236,6 +236,7 @@ nn_node *nn_batchnorm(nn_tape *t, nn_node *x, nn_node *gamma, nn_node *beta,
                   t->mode != NN_EVAL };
 
     NN_NEED(!gamma == !beta, "batchnorm: gamma and beta go together");
+    NN_NEED(o.batch || running.mean, "batchnorm: evaluation without running statistics");
     if (o.affine) {
         in[ins++] = gamma;
         in[ins++] = beta;
