@@ -315,7 +315,8 @@ static nn_status check_warmup(const ex_reader *r, const ex_config *c)
     char at[EX_PLACE];
 
     if (c->optim.warmup_epochs > 0 && c->optim.warmup_epochs >= c->top.epochs)
-        return nn_fail(r->err, NN_ECONFIG, "%s: optim.warmup_epochs is %g, but the run has %d"
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: optim.warmup_epochs is %g, but the run has %d"
                        " epochs; a warm-up has to end before the run does",
                        ex_config_where(c, EX_OPTIM, "warmup_epochs", at, sizeof at),
                        c->optim.warmup_epochs, c->top.epochs);

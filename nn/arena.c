@@ -63,8 +63,10 @@ static void reserve(nn_arena *a)
             return;
         }
     }
-    nn_no_memory("out of memory: no room for an arena of %zu MiB of addresses; the limit of"
-                 " this process on them (ulimit -v) is too low", least_reserved >> 20);
+    nn_no_memory(
+        "out of memory: no room for an arena of %zu MiB of addresses; the limit of"
+        " this process on them (ulimit -v) is too low",
+        least_reserved >> 20);
 }
 
 /* Growing by a quarter keeps the number of requests logarithmic. */
@@ -80,9 +82,10 @@ static void grow(nn_arena *a, size_t need)
                      " (ulimit -v?); a smaller batch or model needs less", need >> 20,
                      a->reserved >> 20);
     if (mprotect(a->base + a->backed, want - a->backed, PROT_READ | PROT_WRITE) != 0)
-        nn_no_memory("out of memory: one arena needs %zu MiB, holds %zu MiB, and the system"
-                     " gives no more; a smaller batch or model needs less", need >> 20,
-                     a->backed >> 20);
+        nn_no_memory(
+            "out of memory: one arena needs %zu MiB, holds %zu MiB, and the system"
+            " gives no more; a smaller batch or model needs less",
+            need >> 20, a->backed >> 20);
     a->backed = want;
     a->grown++;
 }
@@ -120,7 +123,8 @@ size_t nn_arena_mark(const nn_arena *a)
 
 void nn_arena_rewind(nn_arena *a, size_t mark)
 {
-    NN_NEED(mark <= a->at, "arena: rewind to %zu, but only %zu bytes are in use", mark, a->at);
+    NN_NEED(mark <= a->at, "arena: rewind to %zu, but only %zu bytes are in use", mark,
+            a->at);
     a->at = mark;
 }
 
@@ -206,7 +210,8 @@ void nn_pool_give(nn_pool *p, void *memory, size_t bytes)
         p->holes++;
     }
     /* the topmost hole goes back to the arena, so that it can serve a larger request */
-    if (p->holes && p->hole[p->holes - 1].at + p->hole[p->holes - 1].bytes == p->arena->at)
+    if (p->holes
+        && p->hole[p->holes - 1].at + p->hole[p->holes - 1].bytes == p->arena->at)
         nn_arena_rewind(p->arena, p->hole[--p->holes].at);
 }
 

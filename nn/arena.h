@@ -25,7 +25,7 @@ typedef struct nn_arena {
 } nn_arena;
 
 void  *nn_arena_alloc(nn_arena *a, size_t bytes);      /* 64-byte aligned, not cleared */
-void  *nn_arena_zero(nn_arena *a, size_t bytes);       /* the same, filled with zero bytes */
+void  *nn_arena_zero(nn_arena *a, size_t bytes);       /* the same, cleared */
 char  *nn_arena_copy(nn_arena *a, const char *text);   /* a string of one's own */
 size_t nn_arena_mark(const nn_arena *a);
 void   nn_arena_rewind(nn_arena *a, size_t mark);

@@ -23,10 +23,11 @@ typedef enum nn_status {
     NN_EAGAIN = 75          /* interrupted but saved: run again to go on */
 } nn_status;
 
-/* One error text: where, what, what now.  Owned by the caller, empty while all is well. */
+/* One error text: where, what, what now.  The caller's; empty if all is well. */
 typedef struct nn_err { char text[1024]; } nn_err;
 
-/* Writes the text (err may be NULL) and returns `code`: return nn_fail(err, NN_EDATA, ...); */
+/* Writes the text (err may be NULL) and returns `code`:
+ *     return nn_fail(err, NN_EDATA, ...); */
 nn_status nn_fail(nn_err *err, nn_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -34,11 +35,12 @@ _Noreturn void nn_panic(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Out of memory: there is nothing to return to, so the text goes to `act`, which ends the
- * process as it sees fit and does not return.  By default, and if it does return, the text
- * is printed and the process aborts. */
+ * process as it sees fit and does not return.  By default, and if it does return, the
+ * text is printed and the process aborts. */
 typedef void nn_memory_act(const char *text);
 void nn_on_no_memory(nn_memory_act *act);
-_Noreturn void nn_no_memory(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void nn_no_memory(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
 
 #define NN_TRY(call) \
     do { nn_status s_ = (call); if (s_ != NN_OK) return s_; } while (0)

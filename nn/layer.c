@@ -15,12 +15,13 @@ static const char *join(char out[NAME], const char *prefix, const char *what)
     return out;
 }
 
-nn_linear_layer nn_linear_new(nn_store *s, const char *name, int in, int out, nn_bias bias)
+nn_linear_layer nn_linear_new(nn_store *s, const char *name, int in, int out,
+                              nn_bias bias)
 {
     char text[NAME];
     double bound = 1 / sqrt(in);
-    nn_linear_layer l = { .weight = nn_store_add(s, join(text, name, "weight"), NN_PARAMETER,
-                                                 nn_shape2(out, in)) };
+    nn_linear_layer l = { .weight = nn_store_add(s, join(text, name, "weight"),
+                                                 NN_PARAMETER, nn_shape2(out, in)) };
     nn_init_uniform(s, l.weight, bound);
     if (bias == NN_BIAS) {
         l.bias = nn_store_add(s, join(text, name, "bias"), NN_PARAMETER, nn_shape1(out));
@@ -85,5 +86,6 @@ nn_node *nn_bn_apply(nn_tape *t, const nn_bn_layer *l, nn_node *x, nn_node *resi
                      nn_act act)
 {
     nn_running running = { l->mean->val, l->var->val, 0.1f, 1e-5f };     /* spec 1.1 */
-    return nn_batchnorm(t, x, leaf(t, l->weight), leaf(t, l->bias), residual, act, running);
+    return nn_batchnorm(t, x, leaf(t, l->weight), leaf(t, l->bias), residual, act,
+                        running);
 }

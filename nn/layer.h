@@ -14,7 +14,8 @@ typedef enum nn_affine { NN_NO_AFFINE, NN_AFFINE } nn_affine;
 typedef enum nn_conv_init { NN_INIT_FAN_IN, NN_INIT_HE_FAN_OUT } nn_conv_init;
 
 /* U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weight and bias (spec 1.2). */
-nn_linear_layer nn_linear_new(nn_store *s, const char *name, int in, int out, nn_bias bias);
+nn_linear_layer nn_linear_new(nn_store *s, const char *name, int in, int out,
+                              nn_bias bias);
 nn_conv_layer   nn_conv_new(nn_store *s, const char *name, int cin, int cout, int size,
                             int stride, int pad, nn_bias bias, nn_conv_init init);
 nn_bn_layer     nn_bn_new(nn_store *s, const char *name, int channels, nn_affine affine);

@@ -12,7 +12,7 @@ typedef struct nn_model {
     const char *name, *about;
     size_t config_size;
     const nn_setting *settings;
-    /* Creates the parameters; returns the state that forward takes and sets *width = r. */
+    /* Creates the parameters; returns the state for forward and sets *width = r. */
     void    *(*build)(nn_store *s, const void *config, nn_image_shape in, int *width);
     nn_node *(*forward)(nn_tape *t, const void *state, nn_node *x);
 } nn_model;

@@ -7,7 +7,7 @@
 
 /* conv.c, linear.c */
 nn_node *nn_conv2d(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias,
-                   int stride, int pad);        /* x (n,h,w,cin), weight (cout,kh,kw,cin) */
+                   int stride, int pad);    /* x (n,h,w,cin), weight (cout,kh,kw,cin) */
 nn_node *nn_linear(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias);
                                                 /* (N,in) (out,in) (out) -> (N,out) */
 /* batchnorm.c: the statistics of one call come from its rows alone (1.1 of the spec).
@@ -26,11 +26,11 @@ nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y);          /* a x +
 /* pool.c */
 nn_node *nn_maxpool(nn_tape *t, nn_node *x, int size, int stride, int pad);
 nn_node *nn_avgpool(nn_tape *t, nn_node *x, int size, int stride, int pad);
-nn_node *nn_globalpool(nn_tape *t, nn_node *x);                 /* (n,h,w,c) -> (n,c) mean */
+nn_node *nn_globalpool(nn_tape *t, nn_node *x);             /* (n,h,w,c) -> (n,c) mean */
 
 /* similarity.c */
-nn_node *nn_unitrow(nn_tape *t, nn_node *x, float eps);         /* x_i / max(|x_i|, eps) */
-nn_node *nn_cosine(nn_tape *t, nn_node *a, nn_node *b, float eps);      /* (N) of a_i.b_i */
+nn_node *nn_unitrow(nn_tape *t, nn_node *x, float eps);     /* x_i / max(|x_i|, eps) */
+nn_node *nn_cosine(nn_tape *t, nn_node *a, nn_node *b, float eps);  /* N cosines */
 
 /* loss.c: all give one element, a mean over rows (mse: over all elements) */
 nn_node *nn_mse(nn_tape *t, nn_node *a, nn_node *b);

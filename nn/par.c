@@ -83,13 +83,13 @@ void nn_par_finish(void)
     }
 }
 
-#define FOLD(name, type)                                                                  \
-    void name(type *part, size_t parts, size_t n)                                         \
-    {                                                                                     \
-        for (size_t gap = 1; gap < parts; gap *= 2)                                       \
-            for (size_t i = 0; i + gap < parts; i += 2 * gap)                             \
-                for (size_t j = 0; j < n; j++)                                            \
-                    part[i * n + j] += part[(i + gap) * n + j];                           \
+#define FOLD(name, type)                                                                 \
+    void name(type *part, size_t parts, size_t n)                                        \
+    {                                                                                    \
+        for (size_t gap = 1; gap < parts; gap *= 2)                                      \
+            for (size_t i = 0; i + gap < parts; i += 2 * gap)                            \
+                for (size_t j = 0; j < n; j++)                                           \
+                    part[i * n + j] += part[(i + gap) * n + j];                          \
     }
 
 FOLD(nn_fold_float, float)

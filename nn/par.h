@@ -12,7 +12,7 @@
  * arithmetic.  A job must not start a loop that uses `worker` itself: inside a job every
  * loop runs in the thread it is called from, as worker 0.
  *
- * Short elementwise loops may use `#pragma omp parallel for schedule(static)` directly. */
+ * Short elementwise loops may use `#pragma omp parallel for schedule(static)`. */
 typedef void nn_job(void *ctx, size_t job, int worker);
 
 void nn_par_run(size_t jobs, nn_job *run, void *ctx);

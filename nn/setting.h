@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 /* One table of settings per component drives everything a user meets: defaults, ranges,
- * `fullrank help config`, error texts, config.yaml of the run and the run's digest.  A default
- * stands in exactly one place. */
+ * `fullrank help config`, error texts, config.yaml of the run and the run's digest.  A
+ * default stands in exactly one place. */
 typedef enum nn_kind { NN_BOOL, NN_INT, NN_FLOAT, NN_CHOICE, NN_TEXT } nn_kind;
 
 typedef struct nn_setting {
@@ -17,7 +17,7 @@ typedef struct nn_setting {
     const char *help;
 } nn_setting;
 
-/* Fields of the struct: BOOL, INT and CHOICE are int, FLOAT is double, TEXT is const char *. */
+/* Fields of the struct: BOOL, INT, CHOICE are int, FLOAT is double, TEXT is char *. */
 #define NN_SET_B(T, f, d, h)         { #f, NN_BOOL,   offsetof(T, f), d, 0, 1, NULL, h }
 #define NN_SET_I(T, f, d, lo, hi, h) { #f, NN_INT,    offsetof(T, f), d, lo, hi, NULL, h }
 #define NN_SET_F(T, f, d, lo, hi, h) { #f, NN_FLOAT,  offsetof(T, f), d, lo, hi, NULL, h }

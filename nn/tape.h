@@ -26,7 +26,7 @@ struct nn_node {
     float *val, *grad;
     float *keep; size_t kept;       /* saved by forward for backward: kept floats */
     _Alignas(16) unsigned char attr[NN_MAX_ATTR];   /* the operator's settings */
-    nn_param *param;                /* leaf of a parameter: gradient goes to param->grad */
+    nn_param *param;                /* leaf of a parameter: its gradient is param->grad */
 };
 
 typedef enum nn_mode {
@@ -45,7 +45,7 @@ struct nn_tape {
 };
 
 void     nn_tape_start(nn_tape *t, nn_arena *step, nn_arena *scratch);
-void     nn_tape_reset(nn_tape *t);                     /* forgets every node, keeps memory */
+void     nn_tape_reset(nn_tape *t);             /* forgets every node, keeps memory */
 void     nn_tape_free(nn_tape *t);
 
 /* Leaves.  nn_input reads the caller's memory, which must outlive the step; wants = 1
@@ -64,7 +64,7 @@ size_t   nn_count(const nn_node *x);
 float    nn_item(const nn_node *x);                     /* value of a one-element node */
 
 /* For operators: where to put dx.  *add tells whether the memory already holds a part of
- * the gradient (1: add to it) or is fresh (0: overwrite all of it).  NULL: nobody asks. */
+ * the gradient (1: add to it) or is fresh (0: overwrite all of it).  NULL: none asked. */
 float   *nn_grad_into(nn_node *x, int *add);
 float   *nn_grad_zeroed(nn_node *x);                    /* always ready to be added to */
 

@@ -31,7 +31,8 @@ size_t nn_shape_count(const nn_shape *s)
 
 int nn_shape_same(const nn_shape *a, const nn_shape *b)
 {
-    return a->rank == b->rank && memcmp(a->dim, b->dim, sizeof *a->dim * (size_t)a->rank) == 0;
+    return a->rank == b->rank
+           && memcmp(a->dim, b->dim, sizeof *a->dim * (size_t)a->rank) == 0;
 }
 
 const char *nn_shape_text(const nn_shape *s, char *out, size_t size)
@@ -80,7 +81,8 @@ void nn_store_zero_grad(nn_store *s)
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < s->count; i++)
         if (s->list[i]->grad)
-            memset(s->list[i]->grad, 0, sizeof(float) * nn_shape_count(&s->list[i]->shape));
+            memset(s->list[i]->grad, 0,
+                   sizeof(float) * nn_shape_count(&s->list[i]->shape));
 }
 
 size_t nn_store_count(const nn_store *s)

@@ -16,10 +16,10 @@ nn_shape nn_shape2(int a, int b);
 nn_shape nn_shape4(int n, int h, int w, int c);
 size_t   nn_shape_count(const nn_shape *s);             /* elements */
 int      nn_shape_same(const nn_shape *a, const nn_shape *b);
-const char *nn_shape_text(const nn_shape *s, char *out, size_t size);   /* "(2, 28, 28, 1)" */
+const char *nn_shape_text(const nn_shape *s, char *out, size_t size);   /* "(2, 28)" */
 
 /* A named tensor that outlives the step: a parameter (has a gradient, is trained) or a
- * buffer (running statistics).  Names are those torchvision gives ("layer1.0.conv1.weight").
+ * buffer (running statistics).  Names are torchvision's ("layer1.0.conv1.weight").
  * Convolution weights are stored (cout, kh, kw, cin); linear weights (out, in). */
 typedef enum nn_role { NN_PARAMETER, NN_BUFFER } nn_role;
 
@@ -28,7 +28,7 @@ typedef struct nn_param {
     nn_role role;
     nn_shape shape;
     float *val, *grad;              /* grad NULL for buffers and frozen parameters */
-    int constant_lr;                /* 1: keeps the peak learning rate (SimSiam's predictor) */
+    int constant_lr;                /* 1: keeps the peak learning rate (fix_pred_lr) */
 } nn_param;
 
 /* Every named tensor of a run, in order of creation. */

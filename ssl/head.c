@@ -10,15 +10,17 @@ ssl_head ssl_head_new(nn_store *s, const char *name, const ssl_head_plan *plan)
     int place = 0, from = plan->in;
     char part[64];
 
-    NN_NEED(plan->layers > 0 && plan->layers <= SSL_HEAD_LAYERS, "head: %d layers, at most %d",
-            plan->layers, SSL_HEAD_LAYERS);
+    NN_NEED(plan->layers > 0 && plan->layers <= SSL_HEAD_LAYERS,
+            "head: %d layers, at most %d", plan->layers, SSL_HEAD_LAYERS);
     for (int i = 0; i < plan->layers; i++) {
         int last = i == plan->layers - 1, to = last ? plan->out : plan->hidden;
         nn_bias bias = last ? plan->out_bias : NN_BIAS;
 
-        head.normed[i] = plan->norm == SSL_NORM_OUTPUT || (plan->norm == SSL_NORM_HIDDEN && !last);
+        head.normed[i] =
+            plan->norm == SSL_NORM_OUTPUT || (plan->norm == SSL_NORM_HIDDEN && !last);
         snprintf(part, sizeof part, "%s.%d", name, place++);
-        head.linear[i] = nn_linear_new(s, part, from, to, head.normed[i] ? NN_NO_BIAS : bias);
+        head.linear[i] =
+            nn_linear_new(s, part, from, to, head.normed[i] ? NN_NO_BIAS : bias);
         if (head.normed[i]) {
             snprintf(part, sizeof part, "%s.%d", name, place++);
             head.bn[i] = nn_bn_new(s, part, to, last ? plan->out_affine : NN_AFFINE);

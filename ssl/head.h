@@ -11,9 +11,9 @@ typedef enum ssl_norm { SSL_NORM_NONE, SSL_NORM_HIDDEN, SSL_NORM_OUTPUT } ssl_no
 typedef struct ssl_head_plan {
     int layers;                     /* linear layers, at most SSL_HEAD_LAYERS */
     int in, hidden, out;
-    ssl_norm norm;                  /* no BatchNorm; after hidden layers; after the last too */
+    ssl_norm norm;                  /* none; after hidden layers; after the last too */
     nn_affine out_affine;           /* of the BatchNorm after the last layer */
-    nn_bias out_bias;               /* of the last linear layer, where no BatchNorm follows */
+    nn_bias out_bias;               /* of the last linear layer without BatchNorm */
 } ssl_head_plan;
 
 enum { SSL_HEAD_LAYERS = 4 };
@@ -25,8 +25,8 @@ typedef struct ssl_head {
     int normed[SSL_HEAD_LAYERS];
 } ssl_head;
 
-/* A linear layer followed by BatchNorm has no bias: the norm would remove it (spec 1.1). */
+/* A linear layer before BatchNorm has no bias: the norm would remove it (spec 1.1). */
 ssl_head ssl_head_new(nn_store *s, const char *name, const ssl_head_plan *plan);
-nn_node *ssl_head_apply(nn_tape *t, const ssl_head *head, nn_node *x);      /* (N,in) -> (N,out) */
+nn_node *ssl_head_apply(nn_tape *t, const ssl_head *head, nn_node *x);  /* -> (N,out) */
 
 #endif

@@ -11,7 +11,7 @@ enum { SSL_MAX_VIEWS = 8 };
 
 typedef struct ssl_views {
     int count;                          /* 2 */
-    nn_node *h[SSL_MAX_VIEWS];          /* representations (N, r), one forward pass each */
+    nn_node *h[SSL_MAX_VIEWS];          /* representations (N, r), one pass each */
     nn_node *z[SSL_MAX_VIEWS];          /* embeddings (N, d): embed(h) */
 } ssl_views;
 

@@ -5,8 +5,8 @@
  *   D(p, z) = -mean_i cos(p_i, z_i)            or, as an ablation,
  *             -mean_i sum_k softmax(z_i)_k log softmax(p_i)_k
  *
- * Collapse it prevents: nothing in L asks the outputs to differ; a constant z is a perfect
- * minimum.  Stop-gradient sg and the predictor together keep the trainer from finding it.
+ * Collapse it prevents: nothing in L asks the outputs to differ; a constant z is a
+ * perfect minimum.  Stop-gradient sg and the predictor together keep the trainer from finding it.
  * With stop_gradient: false the loss runs to -1: that is the lesson, try it.
  *
  * What the output's BatchNorm decides is how the collapse looks (spec 2.5): with hidden
@@ -81,8 +81,8 @@ static void *build(nn_store *s, const void *config, int r, int *d)
     m->config = c;
     m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
         .layers = c->proj_layers, .in = r, .hidden = hidden, .out = c->proj_dim,
-        .norm = (ssl_norm)c->proj_bn, .out_affine = c->proj_affine ? NN_AFFINE : NN_NO_AFFINE,
-        .out_bias = NN_BIAS });
+        .norm = (ssl_norm)c->proj_bn, .out_bias = NN_BIAS,
+        .out_affine = c->proj_affine ? NN_AFFINE : NN_NO_AFFINE });
     if (c->predictor != PREDICTOR_NONE) {
         int first = s->count;
         m->predictor = ssl_head_new(s, "predictor", &(ssl_head_plan){
@@ -102,7 +102,9 @@ static nn_node *embed(nn_tape *t, const void *state, nn_node *h)
 
 static nn_node *predict(nn_tape *t, const simsiam *m, nn_node *z)
 {
-    return m->config->predictor == PREDICTOR_NONE ? z : ssl_head_apply(t, &m->predictor, z);
+    if (m->config->predictor == PREDICTOR_NONE)
+        return z;
+    return ssl_head_apply(t, &m->predictor, z);
 }
 
 static nn_node *distance(nn_tape *t, const simsiam_config *c, nn_node *p, nn_node *z)

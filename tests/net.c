@@ -5,7 +5,8 @@
 
 #include "nn/rng.h"
 
-void net_start(net *n, const char *model, const char *method, nn_image_shape image, int batch)
+void net_start(net *n, const char *model, const char *method, nn_image_shape image,
+               int batch)
 {
     memset(n, 0, sizeof *n);
     n->model = nn_model_find(model);

@@ -20,7 +20,8 @@ typedef struct net {
 } net;
 
 /* Settings start at their defaults; change them with net_set_* before net_build. */
-void net_start(net *n, const char *model, const char *method, nn_image_shape image, int batch);
+void net_start(net *n, const char *model, const char *method, nn_image_shape image,
+               int batch);
 void net_set_model(net *n, const char *setting, double value);
 void net_set_method(net *n, const char *setting, double value);
 void net_build(net *n, uint64_t seed);

@@ -6,8 +6,8 @@
 #include "tests/net.h"
 #include "tests/suites.h"
 
-static size_t backbone_numbers(const char *model, nn_image_shape image, const char *setting,
-                               double value)
+static size_t backbone_numbers(const char *model, nn_image_shape image,
+                               const char *setting, double value)
 {
     net n;
     net_start(&n, model, "simsiam", image, 2);
@@ -27,23 +27,35 @@ START_TEST(parameter_counts_are_those_of_the_literature)
 {
     nn_image_shape rgb = { 32, 32, 3 }, grey = { 28, 28, 1 };
     ck_assert_uint_eq(backbone_numbers("resnet18", rgb, "stem", 1), 11689512 - 513000);
-    ck_assert_uint_eq(backbone_numbers("resnet18", rgb, NULL, 0), 11689512 - 513000 - 7680);
+    ck_assert_uint_eq(backbone_numbers("resnet18", rgb, NULL, 0),
+                      11689512 - 513000 - 7680);
     /* 9 * (1*16 + 16*32 + 32*64) weights and two numbers a channel */
     ck_assert_uint_eq(backbone_numbers("conv3", grey, NULL, 0), 9 * 2576 + 2 * 112);
     /* 784*512 + 512*256 weights and two numbers a unit */
-    ck_assert_uint_eq(backbone_numbers("mlp", grey, NULL, 0), 784 * 512 + 512 * 256 + 2 * 768);
+    ck_assert_uint_eq(backbone_numbers("mlp", grey, NULL, 0),
+                      784 * 512 + 512 * 256 + 2 * 768);
 }
 END_TEST
 
 START_TEST(names_are_those_of_torchvision)
 {
-    static const char *const names[] = {
-        "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var",
-        "layer1.0.conv1.weight", "layer1.1.bn2.running_var", "layer2.0.downsample.0.weight",
-        "layer2.0.downsample.1.running_mean", "layer4.1.conv2.weight", "projector.0.weight",
-        "projector.1.weight", "projector.3.weight", "projector.4.running_mean",
-        "predictor.0.weight", "predictor.3.weight", "predictor.3.bias"
-    };
+    static const char *const names[] = { "conv1.weight",
+                                         "bn1.weight",
+                                         "bn1.bias",
+                                         "bn1.running_mean",
+                                         "bn1.running_var",
+                                         "layer1.0.conv1.weight",
+                                         "layer1.1.bn2.running_var",
+                                         "layer2.0.downsample.0.weight",
+                                         "layer2.0.downsample.1.running_mean",
+                                         "layer4.1.conv2.weight",
+                                         "projector.0.weight",
+                                         "projector.1.weight",
+                                         "projector.3.weight",
+                                         "projector.4.running_mean",
+                                         "predictor.0.weight",
+                                         "predictor.3.weight",
+                                         "predictor.3.bias" };
     net n;
     net_start(&n, "resnet18", "simsiam", (nn_image_shape){ 32, 32, 3 }, 2);
     net_set_model(&n, "width", 0.05);

@@ -149,7 +149,8 @@ START_TEST(gradient_matches_differences)
         ck_assert_msg(error > 0.5, "%s: lets a gradient through", op->name);
     else
         ck_assert_msg(error < 1e-2, "%s: relative error %.3g", op->name, error);
-    ck_assert_msg(kinks < 12, "%s: %d kinks, the example tests too little", op->name, kinks);
+    ck_assert_msg(kinks < 12, "%s: %d kinks, the example tests too little", op->name,
+                  kinks);
 }
 END_TEST
 

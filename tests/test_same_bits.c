@@ -58,8 +58,9 @@ START_TEST(weights_do_not_depend_on_threads_or_kernels)
         for (int threads = 1; threads <= 3; threads++) {
             float *got = train(m->name, s->name, threads, nn_kern_at(k), &more);
             ck_assert_uint_eq(more, bytes);
-            ck_assert_msg(memcmp(got, want, bytes) == 0, "%s %s differs with table %s at %d threads",
-                          m->name, s->name, nn_kern_at(k)->name, threads);
+            ck_assert_msg(memcmp(got, want, bytes) == 0,
+                          "%s %s differs with table %s at %d threads", m->name, s->name,
+                          nn_kern_at(k)->name, threads);
             free(got);
         }
     free(want);

@@ -210,12 +210,15 @@ END_TEST
 /* Every switch trains: finite loss, and each trained tensor of the backbone moves. */
 START_TEST(every_switch_trains)
 {
-    static const struct { const char *name; double value; } cases[] = {
-        { "stop_gradient", 0 }, { "predictor", NO_PREDICTOR }, { "predictor", FIXED },
-        { "pred_lr", 1 }, { "proj_layers", 1 }, { "proj_layers", 3 }, { "proj_bn", 0 },
-        { "proj_bn", 1 }, { "proj_affine", 1 }, { "pred_bn", 0 }, { "pred_bn", 2 },
-        { "symmetric", 0 }, { "similarity", 1 }, { "pred_hidden", 3 }, { "proj_hidden", 5 }
-    };
+    static const struct { const char *name; double value;
+    } cases[] = { { "stop_gradient", 0 }, { "predictor", NO_PREDICTOR },
+                  { "predictor", FIXED }, { "pred_lr", 1 },
+                  { "proj_layers", 1 },   { "proj_layers", 3 },
+                  { "proj_bn", 0 },       { "proj_bn", 1 },
+                  { "proj_affine", 1 },   { "pred_bn", 0 },
+                  { "pred_bn", 2 },       { "symmetric", 0 },
+                  { "similarity", 1 },    { "pred_hidden", 3 },
+                  { "proj_hidden", 5 } };
     net n;
     net_start(&n, "conv3", "simsiam", (nn_image_shape){ 8, 8, 1 }, 8);
     net_set_method(&n, "proj_dim", 16);

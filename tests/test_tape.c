@@ -181,7 +181,8 @@ Suite *suite_tape(void)
     tcase_add_test(tc, evaluation_asks_for_no_gradient);
     tcase_add_test(tc, only_training_moves_the_running_statistics);
     tcase_add_loop_test(tc, a_pinned_view_keeps_what_it_shows, 0, 2);
-    tcase_add_test_raise_signal(tc, using_a_released_value_is_a_bug_that_says_so, SIGABRT);
+    tcase_add_test_raise_signal(tc, using_a_released_value_is_a_bug_that_says_so,
+                                SIGABRT);
     tcase_add_test_raise_signal(tc, backward_of_a_matrix_is_a_bug_that_says_so, SIGABRT);
     tcase_add_test_raise_signal(tc, two_tensors_of_one_name_are_a_bug, SIGABRT);
     suite_add_tcase(s, tc);

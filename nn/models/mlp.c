@@ -22,7 +22,8 @@ typedef struct mlp {
 static void *build(nn_store *s, const void *config, nn_image_shape in, int *width)
 {
     const mlp_config *c = config;
-    int hidden = nn_model_width(c->hidden, c->width), out = nn_model_width(c->out, c->width);
+    int hidden = nn_model_width(c->hidden, c->width),
+        out = nn_model_width(c->out, c->width);
     mlp *m = NN_NEW(s->arena, mlp, 1);
 
     m->fc1 = nn_linear_new(s, "fc1", in.h * in.w * in.c, hidden, NN_NO_BIAS);

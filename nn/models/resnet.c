@@ -18,7 +18,10 @@
 enum { STAGES = 4, BLOCKS = 8 };
 enum { STEM_CIFAR, STEM_IMAGENET };
 
-typedef struct resnet_config { double width; int stem, zero_init_residual; } resnet_config;
+typedef struct resnet_config {
+    double width;
+    int stem, zero_init_residual;
+} resnet_config;
 
 static const nn_setting settings[] = {
     NN_SET_F(resnet_config, width, 1, 0.01, 16, "multiplies the channels of every stage"),
@@ -48,7 +51,8 @@ static block new_block(nn_store *s, const char *name, int cin, int cout, int str
     block b = { .has_down = stride != 1 || cin != cout };
 
     snprintf(part, sizeof part, "%s.conv1", name);
-    b.conv1 = nn_conv_new(s, part, cin, cout, 3, stride, 1, NN_NO_BIAS, NN_INIT_HE_FAN_OUT);
+    b.conv1 =
+        nn_conv_new(s, part, cin, cout, 3, stride, 1, NN_NO_BIAS, NN_INIT_HE_FAN_OUT);
     snprintf(part, sizeof part, "%s.bn1", name);
     b.bn1 = nn_bn_new(s, part, cout, NN_AFFINE);
     snprintf(part, sizeof part, "%s.conv2", name);
@@ -59,7 +63,8 @@ static block new_block(nn_store *s, const char *name, int cin, int cout, int str
         nn_init_constant(b.bn2.weight, 0);
     if (b.has_down) {
         snprintf(part, sizeof part, "%s.downsample.0", name);
-        b.down = nn_conv_new(s, part, cin, cout, 1, stride, 0, NN_NO_BIAS, NN_INIT_HE_FAN_OUT);
+        b.down =
+            nn_conv_new(s, part, cin, cout, 1, stride, 0, NN_NO_BIAS, NN_INIT_HE_FAN_OUT);
         snprintf(part, sizeof part, "%s.downsample.1", name);
         b.down_bn = nn_bn_new(s, part, cout, NN_AFFINE);
     }
@@ -72,12 +77,14 @@ static void *new_net(nn_store *s, const resnet_config *c, int channels, int stag
     resnet *m = NN_NEW0(s->arena, resnet, 1);
     int from = nn_model_width(widths[0], c->width);
 
-    NN_NEED(stages <= STAGES && stages * per_stage <= BLOCKS, "resnet: %d blocks, room for %d",
-            stages * per_stage, BLOCKS);
+    NN_NEED(stages <= STAGES && stages * per_stage <= BLOCKS,
+            "resnet: %d blocks, room for %d", stages * per_stage, BLOCKS);
     if (c->stem == STEM_IMAGENET)
-        m->conv1 = nn_conv_new(s, "conv1", channels, from, 7, 2, 3, NN_NO_BIAS, NN_INIT_HE_FAN_OUT);
+        m->conv1 = nn_conv_new(s, "conv1", channels, from, 7, 2, 3, NN_NO_BIAS,
+                               NN_INIT_HE_FAN_OUT);
     else
-        m->conv1 = nn_conv_new(s, "conv1", channels, from, 3, 1, 1, NN_NO_BIAS, NN_INIT_HE_FAN_OUT);
+        m->conv1 = nn_conv_new(s, "conv1", channels, from, 3, 1, 1, NN_NO_BIAS,
+                               NN_INIT_HE_FAN_OUT);
     m->bn1 = nn_bn_new(s, "bn1", from, NN_AFFINE);
     m->pool = c->stem == STEM_IMAGENET;
     for (int i = 0; i < stages; i++)
@@ -109,7 +116,8 @@ static nn_node *forward_block(nn_tape *t, const block *b, nn_node *x)
     nn_node *shortcut = x;
 
     if (b->has_down)
-        shortcut = nn_bn_apply(t, &b->down_bn, nn_conv_apply(t, &b->down, x), NULL, NN_LINEAR);
+        shortcut =
+            nn_bn_apply(t, &b->down_bn, nn_conv_apply(t, &b->down, x), NULL, NN_LINEAR);
     return nn_bn_apply(t, &b->bn2, nn_conv_apply(t, &b->conv2, y), shortcut, NN_RELU);
 }
 

@@ -55,8 +55,10 @@ static void shape(nn_node *y)
     size_t c = (size_t)nn_cols(x);
     NN_NEED(!of(y)->affine || (nn_count(y->in[1]) == c && nn_count(y->in[2]) == c),
             "batchnorm: %zu channels, gamma has %zu", c, nn_count(y->in[1]));
-    NN_NEED(!r || nn_shape_same(&r->shape, &x->shape), "batchnorm: residual of another shape");
-    NN_NEED(!of(y)->batch || nn_rows(x) > 1, "batchnorm: the variance of one row is unknown");
+    NN_NEED(!r || nn_shape_same(&r->shape, &x->shape),
+            "batchnorm: residual of another shape");
+    NN_NEED(!of(y)->batch || nn_rows(x) > 1,
+            "batchnorm: the variance of one row is unknown");
     y->shape = x->shape;
     y->kept = KEPT * c;
 }
@@ -109,7 +111,8 @@ static void batch_moments(nn_node *y, double *mean, double *var, nn_arena *scrat
     nn_par_run(chunks, moments_chunk, &s);
     for (size_t gap = 1; gap < chunks; gap *= 2)
         for (size_t i = 0; i + gap < chunks; i += 2 * gap) {
-            size_t right = i + 2 * gap < chunks ? gap * NN_ROWS : rows - (i + gap) * NN_ROWS;
+            size_t right =
+                i + 2 * gap < chunks ? gap * NN_ROWS : rows - (i + gap) * NN_ROWS;
             join(s.part + i * 2 * c, s.part + (i + gap) * 2 * c, (double)(gap * NN_ROWS),
                  (double)right, c);
         }
@@ -135,8 +138,9 @@ static void apply_chunk(void *ctx, size_t chunk, int worker)
     size_t at = chunk * NN_ROWS * s->c;
     const nn_node *r = residual_of(s->y);
     (void)worker;
-    nn_kern_now->bn_apply(nn_chunk_rows(s->rows, chunk), s->c, s->y->in[0]->val + at, s->a,
-                          s->b, r ? r->val + at : NULL, of(s->y)->relu, s->y->val + at);
+    nn_kern_now->bn_apply(nn_chunk_rows(s->rows, chunk), s->c, s->y->in[0]->val + at,
+                          s->a, s->b, r ? r->val + at : NULL, of(s->y)->relu,
+                          s->y->val + at);
 }
 
 static void forward(nn_node *y, nn_arena *scratch)
@@ -187,8 +191,9 @@ static void grad_chunk(void *ctx, size_t chunk, int worker)
     size_t at = chunk * NN_ROWS * s->c, c = s->c;
     (void)worker;
     nn_kern_now->bn_grad(nn_chunk_rows(s->rows, chunk), c, s->y->in[0]->val + at,
-                         s->y->val + at, s->y->grad + at, s->y->keep + MEAN * c, s->p, s->q,
-                         s->u, of(s->y)->relu, s->add, s->dx + at, s->dr ? s->dr + at : NULL);
+                         s->y->val + at, s->y->grad + at, s->y->keep + MEAN * c, s->p,
+                         s->q, s->u, of(s->y)->relu, s->add, s->dx + at,
+                         s->dr ? s->dr + at : NULL);
 }
 
 static void backward(nn_node *y, nn_arena *scratch)
@@ -248,17 +253,20 @@ nn_node *nn_batchnorm(nn_tape *t, nn_node *x, nn_node *gamma, nn_node *beta,
 
 static nn_node *example(nn_tape *t, nn_node *const *in)
 {
-    return nn_batchnorm(t, in[0], in[1], in[2], NULL, NN_LINEAR, (nn_running){ .eps = 1e-5f });
+    return nn_batchnorm(t, in[0], in[1], in[2], NULL, NN_LINEAR,
+                        (nn_running){ .eps = 1e-5f });
 }
 
 static nn_node *example_residual(nn_tape *t, nn_node *const *in)
 {
-    return nn_batchnorm(t, in[0], in[1], in[2], in[3], NN_RELU, (nn_running){ .eps = 1e-5f });
+    return nn_batchnorm(t, in[0], in[1], in[2], in[3], NN_RELU,
+                        (nn_running){ .eps = 1e-5f });
 }
 
 static nn_node *example_plain(nn_tape *t, nn_node *const *in)
 {
-    return nn_batchnorm(t, in[0], NULL, NULL, NULL, NN_RELU, (nn_running){ .eps = 1e-5f });
+    return nn_batchnorm(t, in[0], NULL, NULL, NULL, NN_RELU,
+                        (nn_running){ .eps = 1e-5f });
 }
 
 const nn_op nn_op_batchnorm = {

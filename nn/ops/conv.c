@@ -17,8 +17,9 @@ static nn_conv plan(const nn_node *y)
     const int *x = y->in[0]->shape.dim, *w = y->in[1]->shape.dim;
     nn_conv c = { .n = x[0], .h = x[1], .w = x[2], .cin = x[3], .cout = w[0], .kh = w[1],
                   .kw = w[2], .stride = g->stride, .pad = g->pad };
-    NN_NEED(nn_conv_plan(&c), "conv2d: a kernel of %d x %d does not fit %d x %d with padding %d",
-            c.kh, c.kw, c.h, c.w, c.pad);
+    NN_NEED(nn_conv_plan(&c),
+            "conv2d: a kernel of %d x %d does not fit %d x %d with padding %d", c.kh,
+            c.kw, c.h, c.w, c.pad);
     return c;
 }
 
@@ -55,7 +56,8 @@ static void backward(nn_node *y, nn_arena *scratch)
         nn_conv_dgrad(&c, y->grad, y->in[1]->val, dx, add, scratch);
 }
 
-nn_node *nn_conv2d(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias, int stride, int pad)
+nn_node *nn_conv2d(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias, int stride,
+                   int pad)
 {
     return nn_record(t, &nn_op_conv2d, (nn_node *[]){ x, weight, bias }, bias ? 3 : 2,
                      &(geometry){ stride, pad }, sizeof(geometry));

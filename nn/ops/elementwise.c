@@ -20,8 +20,8 @@ static void shape_one(nn_node *y)
 static void shape_two(nn_node *y)
 {
     char a[64], b[64];
-    NN_NEED(nn_shape_same(&y->in[0]->shape, &y->in[1]->shape), "%s: %s and %s", y->op->name,
-            nn_shape_text(&y->in[0]->shape, a, sizeof a),
+    NN_NEED(nn_shape_same(&y->in[0]->shape, &y->in[1]->shape), "%s: %s and %s",
+            y->op->name, nn_shape_text(&y->in[0]->shape, a, sizeof a),
             nn_shape_text(&y->in[1]->shape, b, sizeof b));
     y->shape = y->in[0]->shape;
 }
@@ -122,8 +122,14 @@ nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y)
 }
 
 static nn_node *relu_example(nn_tape *t, nn_node *const *in) { return nn_relu(t, in[0]); }
-static nn_node *add_example(nn_tape *t, nn_node *const *in) { return nn_add(t, in[0], in[1]); }
-static nn_node *scale_example(nn_tape *t, nn_node *const *in) { return nn_scale(t, -1.5f, in[0]); }
+static nn_node *add_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_add(t, in[0], in[1]);
+}
+static nn_node *scale_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_scale(t, -1.5f, in[0]);
+}
 static nn_node *axpy_example(nn_tape *t, nn_node *const *in)
 {
     return nn_axpy(t, 0.7f, in[0], in[1]);

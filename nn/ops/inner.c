@@ -30,7 +30,12 @@ double nn_tree_sum(double *part, size_t n)
     return n ? part[0] : 0;
 }
 
-typedef struct columns { size_t rows, cols; const float *x; float *sum; double *part; } columns;
+typedef struct columns {
+    size_t rows, cols;
+    const float *x;
+    float *sum;                         /* cols per worker */
+    double *part;                       /* cols per chunk */
+} columns;
 
 static void columns_chunk(void *ctx, size_t chunk, int worker)
 {
@@ -44,7 +49,8 @@ static void columns_chunk(void *ctx, size_t chunk, int worker)
         part[j] = sum[j];
 }
 
-void nn_grad_columns(float *s, size_t rows, size_t cols, const float *x, nn_arena *scratch)
+void nn_grad_columns(float *s, size_t rows, size_t cols, const float *x,
+                     nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch), chunks = nn_chunks(rows);
     columns c = { rows, cols, x,

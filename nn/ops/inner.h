@@ -13,7 +13,8 @@ void nn_grad_pass(nn_node *x, float a, const float *dy);
 
 /* s_j += sum over rows of x_ij: the gradient of a bias.  Chunks of NN_ROWS rows, folded
  * as a tree in double. */
-void nn_grad_columns(float *s, size_t rows, size_t cols, const float *x, nn_arena *scratch);
+void nn_grad_columns(float *s, size_t rows, size_t cols, const float *x,
+                     nn_arena *scratch);
 
 /* Number of NN_ROWS chunks in `rows`, and the rows of chunk i. */
 size_t nn_chunks(size_t rows);

@@ -44,7 +44,8 @@ static void backward(nn_node *y, nn_arena *scratch)
 
     if (dx)
         nn_gemm((size_t)n, (size_t)in, (size_t)out, plain(y->grad, out),
-                plain(y->in[1]->val, in), dx, (size_t)in, &(nn_epilogue){ .add = add }, scratch);
+                plain(y->in[1]->val, in), dx, (size_t)in, &(nn_epilogue){ .add = add },
+                scratch);
     if (dw)
         nn_gemm((size_t)out, (size_t)in, (size_t)n, turned(y->grad, out),
                 plain(y->in[0]->val, in), dw, (size_t)in, &(nn_epilogue){ .add = add_w },
@@ -55,7 +56,8 @@ static void backward(nn_node *y, nn_arena *scratch)
 
 nn_node *nn_linear(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias)
 {
-    return nn_record(t, &nn_op_linear, (nn_node *[]){ x, weight, bias }, bias ? 3 : 2, NULL, 0);
+    return nn_record(t, &nn_op_linear, (nn_node *[]){ x, weight, bias }, bias ? 3 : 2,
+                     NULL, 0);
 }
 
 static nn_node *example(nn_tape *t, nn_node *const *in)

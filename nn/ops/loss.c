@@ -29,7 +29,8 @@ static void mean_forward(nn_node *y, nn_arena *scratch)
     double *part = NN_NEW(scratch, double, chunks);
     for (size_t c = 0; c < chunks; c++) {
         size_t left = n - c * CHUNK;
-        part[c] = nn_kern_now->sum(left < CHUNK ? left : CHUNK, y->in[0]->val + c * CHUNK);
+        part[c] =
+            nn_kern_now->sum(left < CHUNK ? left : CHUNK, y->in[0]->val + c * CHUNK);
     }
     y->val[0] = (float)(nn_tree_sum(part, chunks) / (double)n);
 }
@@ -56,8 +57,9 @@ static void mse_forward(nn_node *y, nn_arena *scratch)
     double *part = NN_NEW(scratch, double, chunks);
     for (size_t c = 0; c < chunks; c++) {
         size_t left = n - c * CHUNK;
-        part[c] = nn_kern_now->dist2(left < CHUNK ? left : CHUNK, y->in[0]->val + c * CHUNK,
-                                     y->in[1]->val + c * CHUNK);
+        part[c] =
+            nn_kern_now->dist2(left < CHUNK ? left : CHUNK, y->in[0]->val + c * CHUNK,
+                               y->in[1]->val + c * CHUNK);
     }
     y->val[0] = (float)(nn_tree_sum(part, chunks) / (double)n);
 }
@@ -141,7 +143,8 @@ static void xent_backward(nn_node *y, nn_arena *scratch)
 /* keeps softmax(p), softmax(z), log softmax(p) and D */
 static void soft_shape(nn_node *y)
 {
-    NN_NEED(y->in[0]->shape.rank == 2 && nn_shape_same(&y->in[0]->shape, &y->in[1]->shape),
+    NN_NEED(y->in[0]->shape.rank == 2
+                && nn_shape_same(&y->in[0]->shape, &y->in[1]->shape),
             "soft_xent: wanted two equal shapes of rows");
     scalar_of_one(y);
     y->kept = 3 * nn_count(y->in[0]) + (size_t)nn_rows(y->in[0]);
@@ -203,7 +206,10 @@ nn_node *nn_soft_xent(nn_tape *t, nn_node *p, nn_node *z)
 }
 
 static nn_node *mean_example(nn_tape *t, nn_node *const *in) { return nn_mean(t, in[0]); }
-static nn_node *mse_example(nn_tape *t, nn_node *const *in) { return nn_mse(t, in[0], in[1]); }
+static nn_node *mse_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_mse(t, in[0], in[1]);
+}
 static nn_node *soft_example(nn_tape *t, nn_node *const *in)
 {
     return nn_soft_xent(t, in[0], in[1]);

@@ -31,10 +31,11 @@ static void shape_window(nn_node *y)
 {
     const window *w = of(y);
     const int *x = y->in[0]->shape.dim;
-    NN_NEED(y->in[0]->shape.rank == 4 && w->size > 0 && w->stride > 0 && 2 * w->pad <= w->size
-            && x[1] + 2 * w->pad >= w->size && x[2] + 2 * w->pad >= w->size,
-            "%s: a window of %d with padding %d does not fit %d x %d", y->op->name, w->size,
-            w->pad, x[1], x[2]);
+    NN_NEED(y->in[0]->shape.rank == 4 && w->size > 0 && w->stride > 0
+                && 2 * w->pad <= w->size && x[1] + 2 * w->pad >= w->size
+                && x[2] + 2 * w->pad >= w->size,
+            "%s: a window of %d with padding %d does not fit %d x %d", y->op->name,
+            w->size, w->pad, x[1], x[2]);
     y->shape = nn_shape4(x[0], (x[1] + 2 * w->pad - w->size) / w->stride + 1,
                          (x[2] + 2 * w->pad - w->size) / w->stride + 1, x[3]);
 }
@@ -145,7 +146,8 @@ static void avg_backward(nn_node *y, nn_arena *scratch)
 
 static void shape_global(nn_node *y)
 {
-    NN_NEED(y->in[0]->shape.rank == 4, "globalpool: rank %d, wanted images", y->in[0]->shape.rank);
+    NN_NEED(y->in[0]->shape.rank == 4, "globalpool: rank %d, wanted images",
+            y->in[0]->shape.rank);
     y->shape = nn_shape2(y->in[0]->shape.dim[0], y->in[0]->shape.dim[3]);
 }
 
@@ -187,12 +189,14 @@ static void global_backward(nn_node *y, nn_arena *scratch)
 
 nn_node *nn_maxpool(nn_tape *t, nn_node *x, int size, int stride, int pad)
 {
-    return nn_record(t, &nn_op_maxpool, &x, 1, &(window){ size, stride, pad }, sizeof(window));
+    return nn_record(t, &nn_op_maxpool, &x, 1, &(window){ size, stride, pad },
+                     sizeof(window));
 }
 
 nn_node *nn_avgpool(nn_tape *t, nn_node *x, int size, int stride, int pad)
 {
-    return nn_record(t, &nn_op_avgpool, &x, 1, &(window){ size, stride, pad }, sizeof(window));
+    return nn_record(t, &nn_op_avgpool, &x, 1, &(window){ size, stride, pad },
+                     sizeof(window));
 }
 
 nn_node *nn_globalpool(nn_tape *t, nn_node *x)

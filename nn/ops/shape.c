@@ -134,9 +134,18 @@ nn_node *nn_concat_cols(nn_tape *t, nn_node *const *x, int count)
     return nn_record(t, &nn_op_concat_cols, x, count, NULL, 0);
 }
 
-static nn_node *stop_example(nn_tape *t, nn_node *const *in) { return nn_stopgrad(t, in[0]); }
-static nn_node *concat_example(nn_tape *t, nn_node *const *in) { return nn_concat(t, in, 2); }
-static nn_node *cols_example(nn_tape *t, nn_node *const *in) { return nn_concat_cols(t, in, 2); }
+static nn_node *stop_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_stopgrad(t, in[0]);
+}
+static nn_node *concat_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_concat(t, in, 2);
+}
+static nn_node *cols_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_concat_cols(t, in, 2);
+}
 static nn_node *reshape_example(nn_tape *t, nn_node *const *in)
 {
     return nn_reshape(t, in[0], nn_shape2(2, 12));

@@ -88,7 +88,8 @@ static void cosine_forward(nn_node *y, nn_arena *scratch)
         float rb = sqrtf(nn_kern_now->dot(cols, b, b));
         y->keep[2 * i] = ra;
         y->keep[2 * i + 1] = rb;
-        y->val[i] = nn_kern_now->dot(cols, a, b) / (ra < eps ? eps : ra) / (rb < eps ? eps : rb);
+        y->val[i] =
+            nn_kern_now->dot(cols, a, b) / (ra < eps ? eps : ra) / (rb < eps ? eps : rb);
     }
 }
 
