@@ -20,7 +20,7 @@ const nn_setting data_setting_table[] = {
              "data set, see `fullrank list datasets`"),
     NN_SET_T(
         data_settings, dir, "",
-        "folder that holds its files; empty: $FULLRANK_DATA, then the system's folders"),
+        "folder that holds its files, after $FULLRANK_DATA; empty: then the system's"),
     NN_SET_I(data_settings, limit, 0, 0, 1e8,
              "train on the first so many images; 0 = all"),
     NN_SET_I(data_settings, test_limit, 0, 0, 1e8,

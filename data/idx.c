@@ -80,24 +80,18 @@ static void list_places(const data_idx *set, const data_settings *s, places *p)
     p->n = 0;
     add_named(p, getenv("FULLRANK_DATA"), set->source->name);
     add_named(p, s->dir, set->source->name);
-    if (set->folder)
+    if (set->folder && !*s->dir)                /* who names a folder wants that one */
         snprintf(p->dir[p->n++], PATH, "%s", set->folder);
 }
 
-/* The first complete folder, or else the one with the most files, or else NULL. */
+/* The first folder that has any of the files, or NULL.  One that has only some is an error
+ * for the reader to name, not a reason to take other data from somewhere else. */
 static const char *best_place(const places *p)
 {
-    const char *best = NULL;
-    int most = 0;
-
-    for (int i = 0; i < p->n; i++) {
-        int found = files_in(p->dir[i]);
-        if (found > most) {
-            most = found;
-            best = p->dir[i];
-        }
-    }
-    return best;
+    for (int i = 0; i < p->n; i++)
+        if (files_in(p->dir[i]) > 0)
+            return p->dir[i];
+    return NULL;
 }
 
 int data_idx_present(const data_idx *set, const data_settings *s, char *where,
@@ -231,19 +225,31 @@ static nn_status take(reader *r, uint8_t *to, size_t n, const char *what)
     return NN_OK;
 }
 
-/* After the last byte: zlib compares the checksum when it meets the end of the stream. */
-static nn_status check_end(reader *r)
+/* Reads the last n bytes of the stream; `to` has room for one more.  Asking for that one
+ * makes zlib go on to the end of the stream, where it compares the checksum: a file cut
+ * within its last bytes would pass otherwise. */
+static nn_status take_rest(reader *r, uint8_t *to, size_t n, const char *what)
 {
-    uint8_t extra;
-    int code, got = gzread(r->file, &extra, 1);
-    const char *text = gzerror(r->file, &code);
+    size_t at = 0;
+    int got = 1, code;
 
-    if (got > 0)
+    while (got > 0 && at <= n) {
+        size_t rest = n + 1 - at;
+        got = gzread(r->file, to + at, (unsigned)(rest < 1 << 24 ? rest : 1 << 24));
+        at += got > 0 ? (size_t)got : 0;
+    }
+    const char *text = gzerror(r->file, &code);
+    if (code == Z_ERRNO)
+        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
+                       strerror(errno));
+    if (got < 0 && code != Z_BUF_ERROR)
+        return damaged(r, "corrupt gzip data (%s)", reason(r, text));
+    if (at > n)
         return damaged(r, "holds more bytes than its header says");
+    if (at < n)
+        return damaged(r, "ends too early: %zu of %zu bytes of %s", at, n, what);
     if (code == Z_BUF_ERROR)
         return damaged(r, "ends too early: the checksum is missing");
-    if (got < 0)
-        return damaged(r, "corrupt gzip data (%s)", reason(r, text));
     return NN_OK;
 }
 
@@ -292,9 +298,8 @@ static nn_status read_open(reader *r)
     NN_TRY(read_header(r));
 
     size_t bytes = (size_t)r->n * r->each;
-    r->bytes = NN_NEW(r->arena, uint8_t, bytes);
-    NN_TRY(take(r, r->bytes, bytes, of_images(r) ? "images" : "labels"));
-    return check_end(r);
+    r->bytes = NN_NEW(r->arena, uint8_t, bytes + 1);
+    return take_rest(r, r->bytes, bytes, of_images(r) ? "images" : "labels");
 }
 
 static nn_status read_file(reader *r, const char *dir)

@@ -288,6 +288,18 @@ static nn_status apply(const ex_reader *r, ex_config *c)
     return NN_OK;
 }
 
+/* Where the augmentation was last touched by the user: the recipe or any of its keys. */
+static const char *augment_place(const ex_config *c, char *at, size_t size)
+{
+    const ex_section *s = &c->section[EX_AUGMENT];
+    const char *last = "recipe";
+
+    for (int i = 0; i < s->rows; i++)
+        if (s->mark[i].from >= EX_FILE)
+            last = s->table[i].name;
+    return ex_config_where(c, EX_AUGMENT, last, at, size);
+}
+
 static nn_status resolve_augment(const ex_reader *r, ex_config *c)
 {
     ex_section *s = &c->section[EX_AUGMENT];
@@ -300,8 +312,8 @@ static nn_status resolve_augment(const ex_reader *r, ex_config *c)
     int asked = c->augment.recipe;
     nn_status status = data_augment_resolve(&c->augment, given, c->source->recipe, &why);
     if (status != NN_OK)
-        return nn_fail(r->err, NN_ECONFIG, "%s: augment: %s",
-                       ex_config_where(c, EX_AUGMENT, "recipe", at, sizeof at), why.text);
+        return nn_fail(r->err, NN_ECONFIG, "%s: %s", augment_place(c, at, sizeof at),
+                       why.text);
     for (int i = 0; i < s->rows; i++)
         if (!given[i]
             && (strcmp(s->table[i].name, "recipe") != 0 || asked != c->augment.recipe))

@@ -77,6 +77,7 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
 {
     const ex_config *c = run->config;
     const char *no_colour = getenv("NO_COLOR");
+    char dir[4096];
 
     *p = (ex_progress){ .out = quiet ? NULL : out, .start = ex_seconds() };
     if (quiet)
@@ -84,8 +85,10 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
     p->bar = smart_terminal(stderr);
     p->blocks = smart_terminal(out) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     p->colour = smart_terminal(out) && !(no_colour && *no_colour);
-    fprintf(out, "%s%s%s on %s: %d images to train on, %d held out, %d x %d x %d\n",
-            BOLD(p), c->method->name, PLAIN(p), c->source->name, run->train.n,
+    if (!c->source->present(&c->data, dir, sizeof dir))
+        dir[0] = 0;
+    fprintf(out, "%s%s%s on %s (%s): %d images to train on, %d held out, %d x %d x %d\n",
+            BOLD(p), c->method->name, PLAIN(p), c->source->name, dir, run->train.n,
             run->test.n, run->train.h, run->train.w, run->train.c);
     fprintf(out, "%s with %zu parameters, %s, %d epochs of %d steps, batch %d, seed %d\n",
             c->model->name, nn_store_count(&run->store), c->optimiser->name,

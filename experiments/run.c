@@ -18,9 +18,10 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     if (c->top.batch > run->train.n)
         return nn_fail(err, NN_ECONFIG,
                        "%s: batch = %d, but %s has %d training images here;"
-                       " lower batch or raise data.limit",
+                       " lower batch or raise %s",
                        ex_config_where(c, EX_TOP, "batch", at, sizeof at), c->top.batch,
-                       c->source->name, run->train.n);
+                       c->source->name, run->train.n,
+                       c->source->package || c->data.limit ? "data.limit" : "data.size");
     if (run->test.n < 2)
         return nn_fail(err, NN_ECONFIG,
                        "%s: %d held-out images are too few to measure"

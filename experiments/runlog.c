@@ -167,7 +167,7 @@ static json_t *snapshot(const ex_epoch *e, const ex_figures *f)
 void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int threads)
 {
     const ex_config *c = run->config;
-    char host[256] = "", started[32], fingerprint[34];
+    char host[256] = "", started[32], fingerprint[34], dir[4096];
 
     *l = (ex_log){ .run = run, .folder = folder };
     gethostname(host, sizeof host - 1);
@@ -188,6 +188,8 @@ void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int thr
         "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "name", c->source->name, "train",
         run->train.n, "test", run->test.n, "h", run->train.h, "w", run->train.w, "c",
         run->train.c, "classes", run->train.classes, "fingerprint", fingerprint));
+    if (c->source->present(&c->data, dir, sizeof dir))
+        json_object_set_new(json_object_get(l->status, "data"), "dir", json_string(dir));
     json_object_set_new(l->status, "model", json_pack(
         "{s:s, s:I}", "name", c->model->name, "parameters",
         (json_int_t)nn_store_count(&run->store)));

@@ -52,6 +52,9 @@ static void watch_signals(void)
     asked_to_stop = 0;
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGHUP, &stop, NULL);             /* the terminal went away */
+    sigaction(SIGUSR1, &stop, NULL);            /* a queue's warning before its limit */
+    sigaction(SIGPIPE, &ignore, NULL);          /* `| head`: the run matters, not its text */
     sigaction(SIGXFSZ, &ignore, NULL); /* a file size limit is an error of write() */
 }
 
@@ -109,6 +112,7 @@ static nn_status begin(job *j, const ex_train_options *o)
                    .eval_seconds = ex_seconds() - from };
     ex_log_epoch(&j->log, &e, &j->figures, NULL);
     ex_log_state(&j->log, "running", 0, 0, "", elapsed(j), NULL);
+    NN_TRY(ex_log_write_status(&j->log, err));  /* first, so that a full disk can be told */
     NN_TRY(ex_log_write(&j->log, err));
     ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->raw_knn,
                           j->figures.knn);

@@ -137,7 +137,7 @@ static const mistake mistakes[] = {
     /* together with the data */
     { "method: {name: simsiam}\ndata: {name: shapes, size: 40}\nbatch: 41\n",
       "a.yaml:3: batch = 41, but shapes has 40 training images here; lower batch or raise"
-      " data.limit" },
+      " data.size" },
     { "method: {name: simsiam}\ndata: {name: shapes, size: 40, limit: 10}\n",
       "default: batch = 256, but shapes has 10 training images here; lower batch or raise"
       " data.limit" },
@@ -200,7 +200,7 @@ static const mistake pairs[] = {
       " only 1 works now" },
     { "batch=300",
       "command line: batch = 300, but shapes has 40 training images here; lower"
-      " batch or raise data.limit" },
+      " batch or raise data.size" },
 };
 
 START_TEST(a_mistake_on_the_command_line_gets_one_line)

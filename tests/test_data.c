@@ -331,6 +331,45 @@ START_TEST(an_empty_folder_says_how_to_get_the_set)
 }
 END_TEST
 
+/* A file many times zlib's buffer, cut within its last bytes: all the data is there, and
+ * only who reads on to the end of the stream sees that the checksum is not. */
+START_TEST(a_long_file_cut_in_its_checksum_is_refused)
+{
+    enum { MANY = 500 };
+    uint8_t *bytes = malloc(16 + MANY * SIDE * SIDE);
+    nn_rng r = nn_rng_at(3, NN_RNG_TEST, 0, 0);
+    char path[512];
+
+    size_t size = images_file(bytes, MANY);
+    for (size_t i = 16; i < size; i++)                  /* noise does not shrink */
+        bytes[i] = (uint8_t)nn_rng_below(&r, 256);
+    write_gz(files[0], bytes, size);
+    write_gz(files[1], bytes, labels_file(bytes, MANY));
+    snprintf(path, sizeof path, "%s", path_of(files[0]));
+    FILE *f = fopen(path, "rb");
+    ck_assert_ptr_nonnull(f);
+    fseek(f, 0, SEEK_END);
+    long whole = ftell(f);
+    fclose(f);
+    ck_assert_int_gt(whole, 100000);
+    ck_assert_int_eq(truncate(path, whole - 1 - _i), 0);
+    fails_with("%s/train-images-idx3-ubyte.gz: ends too early: the checksum is missing; "
+               "replace the file");
+    free(bytes);
+}
+END_TEST
+
+START_TEST(a_folder_that_was_named_is_not_passed_over)
+{
+    data_source source = { .name = "mnist", .package = "dataset-mnist" };
+    data_idx set = { .source = &source, .folder = folder };     /* the system's: complete */
+    data_settings s = settings("mnist", "/nonexistent");
+
+    ck_assert_int_eq(data_idx_load(&set, &s, &arena, &train, &test, &err), NN_EDATA);
+    ck_assert_ptr_nonnull(strstr(err.text, "no files found; looked in /nonexistent"));
+}
+END_TEST
+
 START_TEST(a_missing_package_is_named)
 {
     data_source source = { .name = "clothes", .package = "dataset-clothes" };
@@ -774,6 +813,8 @@ Suite *suite_data(void)
 
     tcase_add_checked_fixture(bad, make_folder, drop_folder);
     tcase_add_test(bad, an_empty_folder_says_how_to_get_the_set);
+    tcase_add_loop_test(bad, a_long_file_cut_in_its_checksum_is_refused, 0, 8);
+    tcase_add_test(bad, a_folder_that_was_named_is_not_passed_over);
     tcase_add_test(bad, a_missing_package_is_named);
     tcase_add_test(bad, one_missing_file_is_named);
     tcase_add_test(bad, a_file_that_is_not_gzip_is_refused);

@@ -187,7 +187,6 @@ function chartOf(canvas, key, zoomed)
       borderWidth: 2.2,
       pointStyle: runMarker(i), pointRadius: epochsOf(r).length > 40 ? 0 : 3.4,
       pointHoverRadius: 6, hidden: state.hidden.has(i),
-      cubicInterpolationMode: 'monotone',
       clip: 8 };
   });
   yAxis(scales.y, key, values, lines, zoomed);

@@ -26,11 +26,12 @@ function knnKey(r)
 
 function strip(r)
 {
-  const words = column(r, 'verdict');
+  const untrained = epochsOf(r)[0] === 0 ? 1 : 0;     // a network before training has no verdict
+  const words = column(r, 'verdict').slice(untrained);
   if (words.length < 2) return null;
-  const shown = words.slice(-24), from = words.length - shown.length;
+  const shown = words.slice(-24), from = words.length - shown.length + untrained;
   return el('div', { class: 'gauge' }, el('span', {}, 'Verdict by epoch'),
-    el('span', {}, from ? `last ${shown.length}` : ''),
+    el('span', {}, from > untrained ? `last ${shown.length}` : ''),
     el('ol', { class: 'strip' }, ...shown.map((w, i) => {
       const kind = kindOf(w);
       const say = `epoch ${epochsOf(r)[from + i]}: ${w || 'no verdict'}`;
