@@ -140,7 +140,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install $(BIN) $(DESTDIR)$(PREFIX)/bin/fullrank
 	install -m 644 $(B)/libfullrank.a $(DESTDIR)$(PREFIX)/lib
-	for h in $(wildcard $(LIB_DIR:%=%/*.h)); do \
+	for h in $(wildcard $(LIB_DIR:%=%/*.h) $(LIB_DIR:%=%/*.def)); do \
 	    install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/fullrank/$$h || exit 1; done
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' tools/fullrank.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/fullrank.pc
