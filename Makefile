@@ -17,7 +17,8 @@ CFLAGS  ?= -O2 -g
 ARCH    := $(shell uname -m)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
-MUST := -std=c17 -fopenmp -fno-fast-math -ffp-contract=off -D_GNU_SOURCE -MMD -MP -I. $(WARN)
+MUST := -std=c17 -fopenmp -fno-fast-math -ffp-contract=off -D_GNU_SOURCE -I. -MMD -MP \
+        $(WARN)
 LIBS := -lz -lyaml -ljansson -lmd -lm
 TEST_LIBS := -lcheck -lsubunit -lrt -pthread
 
