@@ -203,25 +203,35 @@ static const char *reason(const reader *r, const char *text)
     return strncmp(text, r->path, n) == 0 && text[n] == ':' ? text + n + 2 : text;
 }
 
+/* Reads n bytes, or what is left of them: *at tells how many came.  *cut is 1 when the
+ * stream broke off before its end. */
+static nn_status pull(reader *r, uint8_t *to, size_t n, size_t *at, int *cut)
+{
+    int got = 1, code;
+
+    for (*at = 0; got > 0 && *at < n; *at += got > 0 ? (size_t)got : 0) {
+        size_t rest = n - *at;
+        got = gzread(r->file, to + *at, (unsigned)(rest < 1 << 24 ? rest : 1 << 24));
+    }
+    const char *text = gzerror(r->file, &code);
+    if (code == Z_ERRNO)
+        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
+                       strerror(errno));
+    if (got < 0 && code != Z_BUF_ERROR)
+        return damaged(r, "corrupt gzip data (%s)", reason(r, text));
+    *cut = code == Z_BUF_ERROR;
+    return NN_OK;
+}
+
 /* Reads exactly n bytes. */
 static nn_status take(reader *r, uint8_t *to, size_t n, const char *what)
 {
-    size_t at = 0;
+    size_t at;
+    int cut;
 
-    while (at < n) {
-        size_t rest = n - at;
-        int got = gzread(r->file, to + at, (unsigned)(rest < 1 << 24 ? rest : 1 << 24));
-        int code;
-        const char *text = gzerror(r->file, &code);
-        if (code == Z_ERRNO)
-            return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
-                           strerror(errno));
-        if (got < 0 && code != Z_BUF_ERROR)
-            return damaged(r, "corrupt gzip data (%s)", reason(r, text));
-        if (got <= 0)
-            return damaged(r, "ends too early: %zu of %zu bytes of %s", at, n, what);
-        at += (size_t)got;
-    }
+    NN_TRY(pull(r, to, n, &at, &cut));
+    if (at < n)
+        return damaged(r, "ends too early: %zu of %zu bytes of %s", at, n, what);
     return NN_OK;
 }
 
@@ -230,25 +240,15 @@ static nn_status take(reader *r, uint8_t *to, size_t n, const char *what)
  * within its last bytes would pass otherwise. */
 static nn_status take_rest(reader *r, uint8_t *to, size_t n, const char *what)
 {
-    size_t at = 0;
-    int got = 1, code;
+    size_t at;
+    int cut;
 
-    while (got > 0 && at <= n) {
-        size_t rest = n + 1 - at;
-        got = gzread(r->file, to + at, (unsigned)(rest < 1 << 24 ? rest : 1 << 24));
-        at += got > 0 ? (size_t)got : 0;
-    }
-    const char *text = gzerror(r->file, &code);
-    if (code == Z_ERRNO)
-        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
-                       strerror(errno));
-    if (got < 0 && code != Z_BUF_ERROR)
-        return damaged(r, "corrupt gzip data (%s)", reason(r, text));
+    NN_TRY(pull(r, to, n + 1, &at, &cut));
     if (at > n)
         return damaged(r, "holds more bytes than its header says");
     if (at < n)
         return damaged(r, "ends too early: %zu of %zu bytes of %s", at, n, what);
-    if (code == Z_BUF_ERROR)
+    if (cut)
         return damaged(r, "ends too early: the checksum is missing");
     return NN_OK;
 }

@@ -10,6 +10,7 @@
 #include "experiments/report.h"
 #include "experiments/report_read.h"
 #include "experiments/report_table.h"
+#include "metrics/met.h"
 
 /* The page's parts, put into the program by `ld -r -b binary` (see the Makefile). */
 #define PART(symbol) \
@@ -189,7 +190,7 @@ static json_t *page_data(const ex_record *rec, int runs)
             "set", set_index(sets, r->set)));
     }
     return json_pack("{so so s{sf}}", "runs", list, "sets", sets,
-                     "limits", "collapse_std", ex_collapse_std);
+                     "limits", "collapse_std", met_least_std);
 }
 
 /* JSON for a <script> element: '<', '>' and '&' only ever stand inside strings, and

@@ -5,8 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "experiments/report_table.h"
-
-const double ex_collapse_std = 0.35;
+#include "metrics/met.h"
 
 /* Up to so many runs stand side by side: with their references they fill 100 columns. */
 enum { WIDE = 3 };
@@ -106,7 +105,7 @@ static void fill_references(const ex_record *rec, int runs, cell *c)
     double erank = common_erank(rec, runs);
     for (int f = 0; f < FIELDS; f++)
         c[f].text[0] = 0;
-    put_number(&c[F_STD], "1 isotropic, under %.2f collapsed", ex_collapse_std);
+    put_number(&c[F_STD], "1 isotropic, under %.2f collapsed", met_least_std);
     if (!isnan(erank))
         put_number(&c[F_ERANK], "%.1f isotropic", erank);
 }
@@ -192,7 +191,7 @@ static void shared_below(FILE *f, const ex_record *rec, int runs, const cell *c)
     int any = 0;
 
     fprintf(f, "\nstd: sqrt(d)*std of z, 1 isotropic, under %.2f collapsed; erank: "
-            "effective rank of z", ex_collapse_std);
+            "effective rank of z", met_least_std);
     if (!isnan(erank))
         fprintf(f, ", %.1f isotropic", erank);
     fputs("; kNN reads h.\n", f);

@@ -4,9 +4,6 @@
 #include <stdio.h>
 #include "experiments/report_read.h"
 
-/* sqrt(d)*std under this is a complete collapse: the rule of metrics/verdict.c. */
-extern const double ex_collapse_std;
-
 /* Prints the last epoch of every run beside its reference values, and the notes below.
  * Up to three runs stand side by side; more get a line each.  `colour`: 1 to colour
  * the verdicts. */

@@ -82,6 +82,8 @@ double met_knn(const met_knn_settings *s, int d, const float *bank,
 void met_pca2(met_view *v, double *xy, double share[2]);
 
 /* The verdict: one word with its rule (docs/metrics.md). */
+extern const double met_least_std;      /* sqrt(d)*std below it is a complete collapse */
+
 typedef enum met_verdict {
     MET_HEALTHY, MET_DIMENSIONAL, MET_COMPLETE, MET_DIVERGED
 } met_verdict;

@@ -27,8 +27,9 @@
 
 #include "nn/elem.h"
 
+const double met_least_std = 0.35;
+
 static const double
-    least_std = 0.35,
     untrained_share = 0.15,
     untold_share = 1.0 / 16,    /* an untrained network has about a third of d */
     untold_most = 3,            /* 0.15 of 20, the toy's: rank follows the data, not d */
@@ -68,16 +69,16 @@ met_judged met_judge(double loss, double std, double erank, double untrained_era
         j.verdict = MET_DIVERGED;
         snprintf(j.why, sizeof j.why, "loss = %g, sqrt(d)*std = %g, erank = %g", loss,
                  std, erank);
-    } else if (std < least_std) {
+    } else if (std < met_least_std) {
         j.verdict = MET_COMPLETE;
-        snprintf(j.why, sizeof j.why, "sqrt(d)*std = %.3f < %.2f", std, least_std);
+        snprintf(j.why, sizeof j.why, "sqrt(d)*std = %.3f < %.2f", std, met_least_std);
     } else if (erank < floor) {
         j.verdict = MET_DIMENSIONAL;
         snprintf(j.why, sizeof j.why, "erank = %.2f of %d < %.2f (%s)", erank, d, floor,
                  from);
     } else {
         snprintf(j.why, sizeof j.why, "sqrt(d)*std = %.3f >= %.2f, erank = %.2f of %d >= "
-                 "%.2f (%s)", std, least_std, erank, d, floor, from);
+                 "%.2f (%s)", std, met_least_std, erank, d, floor, from);
     }
     return j;
 }
