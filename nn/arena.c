@@ -1,5 +1,6 @@
 #include "nn/arena.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,14 @@ static const size_t least_reserved = (size_t)16 << 20;
 
 /* Memory is asked for in these pieces at least: a huge page on x86. */
 static const size_t piece = (size_t)2 << 20;
+
+/* Mutable state of the whole process: what all arenas have handed out at their worst
+ * moments, and the cap on it. */
+static atomic_size_t held;
+static struct {
+    size_t bytes;                       /* 0: none */
+    char name[160], remedy[320];
+} cap;
 
 static size_t round_up(size_t bytes, size_t to)
 {
@@ -90,6 +99,35 @@ static void grow(nn_arena *a, size_t need)
     a->grown++;
 }
 
+void nn_memory_limit(size_t bytes, const char *name, const char *remedy)
+{
+    cap.bytes = bytes;
+    snprintf(cap.name, sizeof cap.name, "%s", name ? name : "");
+    snprintf(cap.remedy, sizeof cap.remedy, "%s", remedy ? remedy : "");
+}
+
+size_t nn_memory_used(void)
+{
+    return atomic_load(&held);
+}
+
+static double mib(size_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+/* A new worst moment, which is rare: in a repeated step it is over after the first. */
+static void rise(nn_arena *a, size_t to)
+{
+    size_t more = to - a->peak, before = atomic_fetch_add(&held, more);
+
+    if (cap.bytes && before + more > cap.bytes)
+        nn_no_memory("out of memory: %.1f MiB are held and %.1f MiB more are wanted, but"
+                     " %s allows %.1f MiB; %s", mib(before), mib(more), cap.name,
+                     mib(cap.bytes), cap.remedy);
+    a->peak = to;
+}
+
 void *nn_arena_alloc(nn_arena *a, size_t bytes)
 {
     size_t from = a->at, to = from + round_up(bytes ? bytes : 1, ALIGN);
@@ -97,11 +135,11 @@ void *nn_arena_alloc(nn_arena *a, size_t bytes)
     NN_NEED(to > from, "arena: %zu bytes wanted", bytes);
     if (!a->base)
         reserve(a);
+    if (to > a->peak)
+        rise(a, to);
     if (to > a->backed)
         grow(a, to);
     a->at = to;
-    if (to > a->peak)
-        a->peak = to;
     return a->base + from;
 }
 
@@ -137,6 +175,7 @@ void nn_arena_free(nn_arena *a)
 {
     if (a->base)
         munmap(a->base, a->reserved);
+    atomic_fetch_sub(&held, a->peak);
     *a = (nn_arena){0};
 }
 

@@ -16,7 +16,8 @@
  * comparison: `grown` stops rising.  tests/test_arena.c holds it to that.
  *
  * Zero bytes are a valid empty arena (nn_arena a = {0};).  Running out of memory goes
- * to nn_no_memory with the number of bytes wanted and held. */
+ * to nn_no_memory with the number of bytes wanted and held.  An arena belongs to one
+ * thread at a time. */
 typedef struct nn_arena {
     char *base;
     size_t at, peak;                /* bytes in use now, and at the worst moment */
@@ -36,6 +37,16 @@ void   nn_arena_free(nn_arena *a);
     ((type *)nn_arena_alloc((arena), sizeof(type) * (size_t)(count)))
 #define NN_NEW0(arena, type, count) \
     ((type *)nn_arena_zero((arena), sizeof(type) * (size_t)(count)))
+
+/* One cap for all arenas of the process together, so that a run ends with a sentence and
+ * not by the hand of the system.  What counts is what was handed out at the worst moment
+ * of each arena, the sum of `peak`: memory that is ready behind it was never touched.
+ * An arena that is freed counts no longer.  Going past the cap is running out of memory;
+ * the text then says `name` (where the cap comes from: "memory.limit = 2 GiB (a.yaml:3)")
+ * and `remedy` (what the user can do).  Both are copied.  0 bytes: no cap.  Arenas of
+ * several threads may grow at the same time; the cap is set while none does. */
+void   nn_memory_limit(size_t bytes, const char *name, const char *remedy);
+size_t nn_memory_used(void);
 
 /* A pool lends buffers from an arena and takes them back one by one, so that a gradient's
  * memory serves the next gradient as soon as backward has passed it.  Best fit with

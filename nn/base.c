@@ -37,7 +37,7 @@ void nn_on_no_memory(nn_memory_act *act)
 
 _Noreturn void nn_no_memory(const char *format, ...)
 {
-    char text[256];
+    char text[1024];
     va_list ap;
 
     va_start(ap, format);

@@ -3,6 +3,11 @@
 
 #include <stddef.h>
 
+/* The number of the format of results.  Same settings, same seed and same NN_BITS give
+ * the same bits; whatever changes them (the order of a sum, the draws of an augmentation,
+ * a polynomial) raises it, and a checkpoint of another format is not continued. */
+enum { NN_BITS = 1 };
+
 /* Errors come in three kinds, and each has one answer.
  *
  *   a bug of the caller   NN_NEED prints the place and the values, then aborts
@@ -23,8 +28,9 @@ typedef enum nn_status {
     NN_EAGAIN = 75          /* interrupted but saved: run again to go on */
 } nn_status;
 
-/* One error text: where, what, what now.  The caller's; empty if all is well. */
-typedef struct nn_err { char text[1024]; } nn_err;
+/* One error text: where, what, what now.  The caller's; empty if all is well.  Long
+ * enough for the names of all tensors of a small network. */
+typedef struct nn_err { char text[4096]; } nn_err;
 
 /* Writes the text (err may be NULL) and returns `code`:
  *     return nn_fail(err, NN_EDATA, ...); */

@@ -10,7 +10,10 @@
  *           and y->kept; y->shared = 1 if forward sets y->val to an input's memory
  * forward   fills y->val and y->keep
  * backward  adds to the inputs' gradients (nn_grad_into), returns early when nobody asks
- * example   how to build it on small inputs, for the gradient test */
+ * example   how to build it on small inputs, for the gradient test
+ * flops     of a product y = a * b of inputs 0 and 1: two for each multiply-add of
+ *           forward.  Backward takes as many again for each of the two that wants a
+ *           gradient.  NULL for all others, whose work is moving memory */
 typedef struct nn_example {
     int ins;
     nn_shape in[NN_MAX_IN];
@@ -24,6 +27,7 @@ struct nn_op {
     void (*backward)(nn_node *y, nn_arena *scratch);
     nn_example example;
     int flags;
+    double (*flops)(const nn_node *y);
 };
 
 /* An operator marked so lets no gradient through: stop-gradient. */
@@ -32,6 +36,11 @@ enum { NN_NO_GRADIENT = 1 };
 /* Runs an operator and records it. */
 nn_node *nn_record(nn_tape *t, const nn_op *op, nn_node *const *in, int ins,
                    const void *attr, size_t attr_bytes);
+
+/* Floating point operations of the products of one node, or of all nodes on a tape. */
+typedef struct nn_flops { double forward, backward; } nn_flops;
+nn_flops nn_node_flops(const nn_node *y);
+nn_flops nn_tape_flops(const nn_tape *t);
 
 #define X(name) extern const nn_op nn_op_##name;
 #include "nn/ops.def"

@@ -4,6 +4,7 @@
 
 #include "nn/base.h"
 #include "nn/op.h"
+#include "nn/watch.h"
 
 void nn_tape_start(nn_tape *t, nn_arena *step, nn_arena *scratch)
 {
@@ -77,14 +78,22 @@ static nn_node *new_node(nn_tape *t)
     return x;
 }
 
-nn_node *nn_input(nn_tape *t, nn_shape shape, const float *val, int wants)
+static nn_node *leaf(nn_tape *t, nn_shape shape, const float *val, nn_param *p, int wants)
 {
     nn_node *x = new_node(t);
     x->shape = shape;
     x->val = (float *)(uintptr_t)val;           /* read only: no operator writes its inputs */
     x->shared = 1;
+    x->param = p;
     x->wants = wants && t->record;
+    if (t->watch)
+        nn_watch_leaf(t->watch, x);
     return x;
+}
+
+nn_node *nn_input(nn_tape *t, nn_shape shape, const float *val, int wants)
+{
+    return leaf(t, shape, val, NULL, wants);
 }
 
 nn_node *nn_leaf(nn_tape *t, nn_param *p)
@@ -92,9 +101,7 @@ nn_node *nn_leaf(nn_tape *t, nn_param *p)
     for (int i = 0; i < t->count; i++)
         if (t->list[i]->param == p)
             return t->list[i];
-    nn_node *x = nn_input(t, p->shape, p->val, p->grad != NULL);
-    x->param = p;
-    return x;
+    return leaf(t, p->shape, p->val, p, p->grad != NULL);
 }
 
 nn_node *nn_record(nn_tape *t, const nn_op *op, nn_node *const *in, int ins,
@@ -120,7 +127,28 @@ nn_node *nn_record(nn_tape *t, const nn_op *op, nn_node *const *in, int ins,
     size_t mark = nn_arena_mark(t->scratch);
     op->forward(y, t->scratch);
     nn_arena_rewind(t->scratch, mark);
+    if (t->watch)
+        nn_watch_forward(t->watch, y);
     return y;
+}
+
+nn_flops nn_node_flops(const nn_node *y)
+{
+    if (!y->op || !y->op->flops)
+        return (nn_flops){ 0, 0 };
+    double one = y->op->flops(y);
+    return (nn_flops){ one, y->wants ? one * (y->in[0]->wants + y->in[1]->wants) : 0 };
+}
+
+nn_flops nn_tape_flops(const nn_tape *t)
+{
+    nn_flops sum = { 0, 0 };
+    for (int i = 0; i < t->count; i++) {
+        nn_flops f = nn_node_flops(t->list[i]);
+        sum.forward += f.forward;
+        sum.backward += f.backward;
+    }
+    return sum;
 }
 
 float *nn_grad_into(nn_node *x, int *add)
@@ -174,6 +202,8 @@ void nn_backward(nn_node *loss)
             size_t mark = nn_arena_mark(t->scratch);
             y->op->backward(y, t->scratch);
             nn_arena_rewind(t->scratch, mark);
+            if (t->watch)
+                nn_watch_backward(t->watch, y);
         }
         release(t, y);
     }

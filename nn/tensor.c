@@ -1,9 +1,11 @@
 #include "nn/tensor.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "nn/base.h"
+#include "nn/par.h"
 #include "nn/rng.h"
 
 nn_shape nn_shape1(int a)
@@ -92,6 +94,104 @@ size_t nn_store_count(const nn_store *s)
         if (s->list[i]->role == NN_PARAMETER)
             count += nn_shape_count(&s->list[i]->shape);
     return count;
+}
+
+/* ---- numbers that are none ------------------------------------------------------- */
+
+/* A float is finite when its exponent is not all ones.  With the sign masked off, adding
+ * one to the exponent carries into the sign's place exactly then.  LANES tests side by
+ * side are what compilers turn into vectors at any level; only integers are touched, so
+ * their order does not matter. */
+enum { LANES = 16 };
+static const uint32_t magnitude = 0x7fffffff, one_up = 0x00800000, carried = 0x80000000;
+
+static int all_finite(const float *x, size_t n)
+{
+    uint32_t seen[LANES] = {0}, any = 0;
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES) {
+        uint32_t bits[LANES];
+        memcpy(bits, x + i, sizeof bits);
+        for (int k = 0; k < LANES; k++)
+            seen[k] |= (bits[k] & magnitude) + one_up;
+    }
+    for (; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        any |= (bits & magnitude) + one_up;
+    }
+    for (int k = 0; k < LANES; k++)
+        any |= seen[k];
+    return !(any & carried);
+}
+
+nn_bad nn_bad_among(const float *x, size_t n)
+{
+    nn_bad bad = { 0, 0, n };
+
+    if (all_finite(x, n))
+        return bad;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= magnitude;
+        if (!((bits + one_up) & carried))
+            continue;
+        if (bad.first == n)
+            bad.first = i;
+        if (bits == carried - one_up)
+            bad.infs++;
+        else
+            bad.nans++;
+    }
+    return bad;
+}
+
+/* Gradients are searched in pieces of 64 Ki numbers, about ten microseconds each: long
+ * beside finding the piece, short beside a step. */
+enum { PIECE = 1 << 16 };
+
+typedef struct search {
+    const nn_store *s;
+    atomic_int first;                   /* index of the first bad one known so far */
+} search;
+
+static size_t pieces_of(const nn_param *p)
+{
+    return p->grad ? (nn_shape_count(&p->shape) + PIECE - 1) / PIECE : 0;
+}
+
+static void search_piece(void *ctx, size_t job, int worker)
+{
+    search *q = ctx;
+    int i = 0;
+    (void)worker;
+
+    for (size_t pieces; job >= (pieces = pieces_of(q->s->list[i])); i++)
+        job -= pieces;
+    if (i >= atomic_load_explicit(&q->first, memory_order_relaxed))
+        return;
+    size_t count = nn_shape_count(&q->s->list[i]->shape), at = job * PIECE;
+    size_t n = count - at < PIECE ? count - at : PIECE;
+    if (all_finite(q->s->list[i]->grad + at, n))
+        return;
+    for (int known = atomic_load(&q->first); i < known;)
+        if (atomic_compare_exchange_weak(&q->first, &known, i))
+            return;
+}
+
+const nn_param *nn_store_bad_grad(const nn_store *s)
+{
+    search q = { .s = s };
+    size_t jobs = 0;
+
+    for (int i = 0; i < s->count; i++)
+        jobs += pieces_of(s->list[i]);
+    atomic_init(&q.first, s->count);
+    nn_par_run(jobs, search_piece, &q);
+    int first = atomic_load(&q.first);
+    return first < s->count ? s->list[first] : NULL;
 }
 
 void nn_init_constant(nn_param *p, float value)

@@ -45,6 +45,16 @@ nn_param *nn_store_find(const nn_store *s, const char *name);
 void      nn_store_zero_grad(nn_store *s);
 size_t    nn_store_count(const nn_store *s);            /* trained numbers */
 
+/* The first parameter, in order of creation, whose gradient has a NaN or an infinity in
+ * it; NULL: every gradient is finite.  Reads each gradient once, with the whole team; the
+ * answer does not depend on the team. */
+const nn_param *nn_store_bad_grad(const nn_store *s);
+
+/* How many of n numbers are NaN or infinite, and where the first of them stands (n: there
+ * is none).  A plain look at the bits: no arithmetic, no exception. */
+typedef struct nn_bad { size_t nans, infs, first; } nn_bad;
+nn_bad nn_bad_among(const float *x, size_t n);
+
 /* Initial values: functions of (store seed, name) alone. */
 void nn_init_constant(nn_param *p, float value);
 void nn_init_uniform(nn_store *s, nn_param *p, double bound);   /* U(-bound, bound) */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,31 +69,33 @@ static void become(const char *const *args)
     _exit(127);
 }
 
+static void catch_output(const char *out, const char *err)
+{
+    const char *device = getenv("TEST_STDOUT");
+    dup2(open(device ? device : out, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
+    dup2(open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+}
+
 static int ended(int status)
 {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-program_result program(const char *first, ...)
+program_result program_args(const char *const *more)
 {
-    const char *args[MOST_ARGS] = { binary, first };
-    int n = 2, status;
-    va_list ap;
-    va_start(ap, first);
-    while (args[n - 1] && n < MOST_ARGS - 1)
-        args[n++] = va_arg(ap, const char *);
-    va_end(ap);
-    ck_assert_msg(!args[n - 1], "more than %d arguments", MOST_ARGS);
+    const char *args[MOST_ARGS] = { binary };
+    int n = 0, status;
+    while (more[n] && n < MOST_ARGS - 2) {
+        args[n + 1] = more[n];
+        n++;
+    }
+    ck_assert_msg(!more[n], "more than %d arguments", MOST_ARGS - 2);
 
     fflush(NULL);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
-        int out = open(".out", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        int err = open(".err", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        const char *device = getenv("TEST_STDOUT");
-        dup2(device ? open(device, O_WRONLY) : out, STDOUT_FILENO);
-        dup2(err, STDERR_FILENO);
+        catch_output(".out", ".err");
         become(args);
     }
     while (waitpid(pid, &status, 0) < 0)
@@ -99,6 +103,19 @@ program_result program(const char *first, ...)
     program_result r = { ended(status), program_read(".out"), program_read(".err") };
     ck_assert_msg(r.exit != 127, "%s", r.err);
     return r;
+}
+
+program_result program(const char *first, ...)
+{
+    const char *args[MOST_ARGS] = { first };
+    int n = 1;
+    va_list ap;
+    va_start(ap, first);
+    while (args[n - 1] && n < MOST_ARGS - 1)
+        args[n++] = va_arg(ap, const char *);
+    va_end(ap);
+    ck_assert_msg(!args[n - 1], "more than %d arguments", MOST_ARGS);
+    return program_args(args);
 }
 
 pid_t program_start(const char *const *args)
@@ -110,9 +127,7 @@ pid_t program_start(const char *const *args)
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
+        catch_output(".out.behind", ".err.behind");
         become(all);
     }
     return pid;
@@ -142,17 +157,27 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return remove(path);
 }
 
+void program_remove(const char *where)
+{
+    nftw(where, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 void program_leave(void)
 {
     if (chdir("/") == 0)
-        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        program_remove(folder);
+    program_forget();
+}
+
+void program_forget(void)
+{
     while (keeping > 0)
         free(kept[--keeping]);
     while (keeping_json > 0)
         json_decref(kept_json[--keeping_json]);
 }
 
-char *program_read(const char *file)
+char *program_bytes(const char *file, size_t *bytes)
 {
     FILE *f = fopen(file, "rb");
     size_t room = 1 << 12, n = 0, got;
@@ -168,14 +193,59 @@ char *program_read(const char *file)
     fclose(f);
     if (text)
         text[n] = 0;
+    *bytes = n;
     return program_keep(text);
+}
+
+char *program_read(const char *file)
+{
+    size_t n;
+    return program_bytes(file, &n);
+}
+
+void program_put(const char *file, const void *bytes, size_t n)
+{
+    FILE *f = fopen(file, "wb");
+    ck_assert_msg(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0, "%s: %s", file,
+                  strerror(errno));
 }
 
 void program_write(const char *file, const char *text)
 {
-    FILE *f = fopen(file, "wb");
-    ck_assert_msg(f && fputs(text, f) >= 0 && fclose(f) == 0, "%s: %s", file,
-                  strerror(errno));
+    program_put(file, text, strlen(text));
+}
+
+/* Where program_copy stands: nftw hands nothing through. */
+static const char *copy_to;
+static size_t copy_cut;
+
+static int copy_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    char to[2 * MOST_PATH], link[MOST_PATH];
+    (void)at;
+    snprintf(to, sizeof to, "%s%s", copy_to, path + copy_cut);
+    if (kind == FTW_D)
+        return mkdir(to, 0777);
+    if (kind == FTW_SL || kind == FTW_SLN) {
+        ssize_t n = readlink(path, link, sizeof link - 1);
+        link[n > 0 ? n : 0] = 0;
+        return symlink(link, to);
+    }
+    int from = open(path, O_RDONLY), file = open(to, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    int bad = from < 0 || file < 0
+              || (st->st_size && sendfile(file, from, NULL, (size_t)st->st_size)
+                                     != st->st_size);
+    close(from);
+    close(file);
+    return bad;
+}
+
+void program_copy(const char *from, const char *to)
+{
+    copy_to = to;
+    copy_cut = strlen(from);
+    ck_assert_msg(nftw(from, copy_one, 16, FTW_PHYS) == 0, "%s cannot be copied to %s: %s",
+                  from, to, strerror(errno));
 }
 
 const char *program_run_folder(const char *under)

@@ -21,8 +21,10 @@ extern long program_most_bytes;
 
 /* program("train", "a.yaml", NULL): runs it and waits. */
 program_result program(const char *first, ...) __attribute__((sentinel));
+program_result program_args(const char *const *args);           /* ends with NULL */
 
-/* The same without waiting, output thrown away; and what it ended with. */
+/* The same without waiting, its output in the files .out.behind and .err.behind; and what
+ * it ended with. */
 pid_t program_start(const char *const *args);
 int   program_wait(pid_t pid);
 
@@ -34,6 +36,18 @@ void program_leave(void);
 /* Files, as whole texts that end with a zero; NULL when it cannot be read. */
 char *program_read(const char *file);
 void  program_write(const char *file, const char *text);
+
+/* Files as bytes, `n` of them. */
+char *program_bytes(const char *file, size_t *n);
+void  program_put(const char *file, const void *bytes, size_t n);
+
+/* A folder with all that is in it, symbolic links included; `to` must not be there yet.
+ * Removing what is not there is no error. */
+void program_copy(const char *from, const char *to);
+void program_remove(const char *folder);
+
+/* Frees at once what program_leave would free later: for tests with thousands of runs. */
+void program_forget(void);
 
 /* The run folder that lies below `under`, when there is exactly one. */
 const char *program_run_folder(const char *under);

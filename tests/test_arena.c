@@ -100,6 +100,85 @@ START_TEST(running_out_of_memory_is_told_to_the_program)
 }
 END_TEST
 
+/* ---- one cap for all arenas --------------------------------------------------------- */
+
+START_TEST(the_cap_counts_what_every_arena_handed_out)
+{
+    nn_arena a = {0}, b = {0};
+    size_t before = nn_memory_used();
+
+    nn_arena_alloc(&a, 1000);                   /* 1024 in lines of 64 bytes */
+    nn_arena_alloc(&b, (size_t)5 << 20);
+    ck_assert_uint_eq(nn_memory_used() - before, 1024 + ((size_t)5 << 20));
+    nn_arena_reset(&b);
+    nn_arena_alloc(&b, (size_t)4 << 20);        /* below the old peak: nothing new */
+    ck_assert_uint_eq(nn_memory_used() - before, 1024 + ((size_t)5 << 20));
+    ck_assert_uint_eq(nn_memory_used() - before, a.peak + b.peak);
+    nn_arena_free(&b);
+    ck_assert_uint_eq(nn_memory_used() - before, 1024);
+    nn_arena_free(&a);
+    ck_assert_uint_eq(nn_memory_used(), before);
+}
+END_TEST
+
+static void show_and_leave(const char *text)
+{
+    const char *says = "out of memory: 3.0 MiB are held and 2.0 MiB more are wanted, but"
+                       " memory.limit = 0.004 GiB (a.yaml:3) allows 4.0 MiB; buy more";
+    if (strcmp(text, says) != 0)
+        fprintf(stderr, "%s\n", text);
+    _exit(strcmp(text, says) == 0 ? 17 : 18);
+}
+
+START_TEST(growing_past_the_cap_says_what_who_and_what_now)
+{
+    nn_arena a = {0}, b = {0};
+
+    nn_on_no_memory(show_and_leave);
+    nn_memory_limit((size_t)4 << 20, "memory.limit = 0.004 GiB (a.yaml:3)", "buy more");
+    nn_arena_alloc(&a, (size_t)2 << 20);
+    nn_arena_alloc(&b, (size_t)1 << 20);
+    nn_arena_alloc(&a, (size_t)2 << 20);        /* each alone would fit */
+}
+END_TEST
+
+static void leave_with_19(const char *text)
+{
+    (void)text;
+    _exit(19);
+}
+
+/* To the byte: what fits fits, and one line of 64 bytes more does not. */
+START_TEST(the_cap_is_exact)
+{
+    nn_arena a = {0};
+
+    nn_on_no_memory(leave_with_19);
+    nn_memory_limit(nn_memory_used() + ((size_t)3 << 20) + 128, "the cap", "");
+    for (int i = 0; i < 3; i++)
+        nn_arena_alloc(&a, (size_t)1 << 20);
+    nn_arena_alloc(&a, 128);
+    nn_arena_reset(&a);
+    nn_arena_alloc(&a, ((size_t)3 << 20) + 128);
+    nn_arena_free(&a);
+    nn_arena_alloc(&a, ((size_t)3 << 20) + 128);        /* freed memory is free again */
+    if (_i)
+        nn_arena_alloc(&a, 1);
+    _exit(_i ? 0 : 19);                 /* 19 both times when all is well */
+}
+END_TEST
+
+START_TEST(a_cap_of_zero_is_no_cap)
+{
+    nn_arena a = {0};
+
+    nn_memory_limit(1, "a cap", "");
+    nn_memory_limit(0, NULL, NULL);
+    nn_arena_alloc(&a, (size_t)64 << 20);
+    nn_arena_free(&a);
+}
+END_TEST
+
 /* Random taking and giving: no two lent buffers overlap, and all of it can come back. */
 START_TEST(lent_buffers_never_overlap)
 {
@@ -159,6 +238,10 @@ Suite *suite_arena(void)
     tcase_add_test(tc, nothing_moves_when_the_arena_grows);
     tcase_add_test(tc, four_arenas_share_rationed_addresses);
     tcase_add_exit_test(tc, running_out_of_memory_is_told_to_the_program, 17);
+    tcase_add_test(tc, the_cap_counts_what_every_arena_handed_out);
+    tcase_add_exit_test(tc, growing_past_the_cap_says_what_who_and_what_now, 17);
+    tcase_add_loop_exit_test(tc, the_cap_is_exact, 19, 0, 2);
+    tcase_add_test(tc, a_cap_of_zero_is_no_cap);
     tcase_add_test(tc, lent_buffers_never_overlap);
     tcase_add_test(tc, a_given_buffer_serves_the_next_request);
     suite_add_tcase(s, tc);

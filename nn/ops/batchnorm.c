@@ -272,19 +272,19 @@ static nn_node *example_plain(nn_tape *t, nn_node *const *in)
 const nn_op nn_op_batchnorm = {
     "batchnorm", shape, forward, backward,
     { 3, { { 2, { 9, 5 } }, { 1, { 5 } }, { 1, { 5 } } }, example },
-    0
+    0, NULL
 };
 
 /* The same operator in its two fused forms, listed so that the gradient test sees them. */
 const nn_op nn_op_batchnorm_relu = {
     "batchnorm_relu", shape, forward, backward,
     { 1, { { 2, { 9, 5 } } }, example_plain },
-    0
+    0, NULL
 };
 
 const nn_op nn_op_batchnorm_add_relu = {
     "batchnorm_add_relu", shape, forward, backward,
     { 4, { { 4, { 2, 3, 2, 5 } }, { 1, { 5 } }, { 1, { 5 } }, { 4, { 2, 3, 2, 5 } } },
       example_residual },
-    0
+    0, NULL
 };

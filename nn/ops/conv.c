@@ -56,6 +56,13 @@ static void backward(nn_node *y, nn_arena *scratch)
         nn_conv_dgrad(&c, y->grad, y->in[1]->val, dx, add, scratch);
 }
 
+/* Terms that fall on the padding are counted too, as the field does. */
+static double flops(const nn_node *y)
+{
+    nn_conv c = plan(y);
+    return 2.0 * (double)nn_count(y) * c.kh * c.kw * c.cin;
+}
+
 nn_node *nn_conv2d(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias, int stride,
                    int pad)
 {
@@ -71,5 +78,5 @@ static nn_node *example(nn_tape *t, nn_node *const *in)
 const nn_op nn_op_conv2d = {
     "conv2d", shape, forward, backward,
     { 3, { { 4, { 2, 5, 4, 3 } }, { 4, { 4, 3, 3, 3 } }, { 1, { 4 } } }, example },
-    0
+    0, flops
 };

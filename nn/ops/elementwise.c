@@ -136,10 +136,10 @@ static nn_node *axpy_example(nn_tape *t, nn_node *const *in)
 }
 
 const nn_op nn_op_relu = { "relu", shape_one, relu_forward, relu_backward,
-    { 1, { { 2, { 4, 6 } } }, relu_example }, 0 };
+    { 1, { { 2, { 4, 6 } } }, relu_example }, 0, NULL };
 const nn_op nn_op_add = { "add", shape_two, add_forward, add_backward,
-    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, add_example }, 0 };
+    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, add_example }, 0, NULL };
 const nn_op nn_op_scale = { "scale", shape_one, scale_forward, scale_backward,
-    { 1, { { 2, { 4, 6 } } }, scale_example }, 0 };
+    { 1, { { 2, { 4, 6 } } }, scale_example }, 0, NULL };
 const nn_op nn_op_axpy = { "axpy", shape_two, axpy_forward, axpy_backward,
-    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, axpy_example }, 0 };
+    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, axpy_example }, 0, NULL };

@@ -54,6 +54,11 @@ static void backward(nn_node *y, nn_arena *scratch)
         nn_grad_columns(db, (size_t)n, (size_t)out, y->grad, scratch);
 }
 
+static double flops(const nn_node *y)
+{
+    return 2.0 * (double)nn_count(y) * nn_cols(y->in[0]);
+}
+
 nn_node *nn_linear(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias)
 {
     return nn_record(t, &nn_op_linear, (nn_node *[]){ x, weight, bias }, bias ? 3 : 2,
@@ -68,5 +73,5 @@ static nn_node *example(nn_tape *t, nn_node *const *in)
 const nn_op nn_op_linear = {
     "linear", shape, forward, backward,
     { 3, { { 2, { 5, 7 } }, { 2, { 3, 7 } }, { 1, { 3 } } }, example },
-    0
+    0, flops
 };

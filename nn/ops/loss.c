@@ -222,10 +222,10 @@ static nn_node *xent_example(nn_tape *t, nn_node *const *in)
 }
 
 const nn_op nn_op_mean = { "mean", scalar_of_one, mean_forward, mean_backward,
-    { 1, { { 2, { 3, 5 } } }, mean_example }, 0 };
+    { 1, { { 2, { 3, 5 } } }, mean_example }, 0, NULL };
 const nn_op nn_op_mse = { "mse", mse_shape, mse_forward, mse_backward,
-    { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, mse_example }, 0 };
+    { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, mse_example }, 0, NULL };
 const nn_op nn_op_softmax_xent = { "softmax_xent", xent_shape, xent_forward, xent_backward,
-    { 1, { { 2, { 3, 5 } } }, xent_example }, 0 };
+    { 1, { { 2, { 3, 5 } } }, xent_example }, 0, NULL };
 const nn_op nn_op_soft_xent = { "soft_xent", soft_shape, soft_forward, soft_backward,
-    { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, soft_example }, 0 };
+    { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, soft_example }, 0, NULL };

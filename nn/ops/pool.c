@@ -220,8 +220,8 @@ static nn_node *global_example(nn_tape *t, nn_node *const *in)
 }
 
 const nn_op nn_op_maxpool = { "maxpool", shape_max, max_forward, max_backward,
-    { 1, { { 4, { 2, 5, 6, 3 } } }, max_example }, 0 };
+    { 1, { { 4, { 2, 5, 6, 3 } } }, max_example }, 0, NULL };
 const nn_op nn_op_avgpool = { "avgpool", shape_window, avg_forward, avg_backward,
-    { 1, { { 4, { 2, 5, 6, 3 } } }, avg_example }, 0 };
+    { 1, { { 4, { 2, 5, 6, 3 } } }, avg_example }, 0, NULL };
 const nn_op nn_op_globalpool = { "globalpool", shape_global, global_forward, global_backward,
-    { 1, { { 4, { 2, 3, 4, 5 } } }, global_example }, 0 };
+    { 1, { { 4, { 2, 3, 4, 5 } } }, global_example }, 0, NULL };

@@ -152,10 +152,10 @@ static nn_node *reshape_example(nn_tape *t, nn_node *const *in)
 }
 
 const nn_op nn_op_stopgrad = { "stopgrad", stop_shape, borrow_forward, stop_backward,
-    { 1, { { 2, { 3, 4 } } }, stop_example }, NN_NO_GRADIENT };
+    { 1, { { 2, { 3, 4 } } }, stop_example }, NN_NO_GRADIENT, NULL };
 const nn_op nn_op_reshape = { "reshape", reshape_shape, borrow_forward, pass_backward,
-    { 1, { { 4, { 2, 2, 2, 3 } } }, reshape_example }, 0 };
+    { 1, { { 4, { 2, 2, 2, 3 } } }, reshape_example }, 0, NULL };
 const nn_op nn_op_concat = { "concat", concat_shape, concat_forward, concat_backward,
-    { 2, { { 2, { 3, 4 } }, { 2, { 2, 4 } } }, concat_example }, 0 };
+    { 2, { { 2, { 3, 4 } }, { 2, { 2, 4 } } }, concat_example }, 0, NULL };
 const nn_op nn_op_concat_cols = { "concat_cols", cols_shape, cols_forward, cols_backward,
-    { 2, { { 2, { 3, 4 } }, { 2, { 3, 2 } } }, cols_example }, 0 };
+    { 2, { { 2, { 3, 4 } }, { 2, { 3, 2 } } }, cols_example }, 0, NULL };

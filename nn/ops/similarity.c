@@ -146,6 +146,6 @@ static nn_node *cosine_example(nn_tape *t, nn_node *const *in)
 }
 
 const nn_op nn_op_unitrow = { "unitrow", unit_shape, unit_forward, unit_backward,
-    { 1, { { 2, { 4, 6 } } }, unit_example }, 0 };
+    { 1, { { 2, { 4, 6 } } }, unit_example }, 0, NULL };
 const nn_op nn_op_cosine = { "cosine", cosine_shape, cosine_forward, cosine_backward,
-    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, cosine_example }, 0 };
+    { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, cosine_example }, 0, NULL };
