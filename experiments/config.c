@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "experiments/config_read.h"
+#include "experiments/init.h"
 #include "nn/base.h"
 
 const nn_setting ex_top_table[] = {
@@ -43,6 +44,27 @@ const nn_setting ex_alarm_table[] = {
              "when the verdict is collapse: say so, stop with exit code 3, or nothing"),
     NN_SET_I(ex_alarm, patience, 3, 1, 100000,
              "collapsed evaluations in a row before that; early epochs often look bad"),
+    NN_SET_END
+};
+
+const nn_setting ex_init_table[] = {
+    NN_SET_T(ex_init, from, "",
+             "safetensors file to start from, as PyTorch writes them; empty: random"),
+    NN_SET_C(ex_init, part, EX_INIT_BACKBONE, "backbone|all",
+             "what is read from it: the model alone, or the method's heads too"),
+    NN_SET_END
+};
+
+const nn_setting ex_saving_table[] = {
+    NN_SET_F(ex_saving, seconds, 60, 0, 1e6,
+             "time between two checkpoints, and at least 100 times what writing one"
+             " takes; 0: after every step"),
+    NN_SET_END
+};
+
+const nn_setting ex_memory_table[] = {
+    NN_SET_F(ex_memory, limit, 0, 0, 1e6,
+             "GiB this run may take; 0: what the machine has free at the start"),
     NN_SET_END
 };
 
@@ -239,6 +261,9 @@ static nn_status choose_all(const ex_reader *r, ex_config *c)
     fill(a, &s[EX_OPTIM], "optim", opt_setting_table, &c->optim);
     fill(a, &s[EX_METRICS], "metrics", ex_metrics_table, &c->metrics);
     fill(a, &s[EX_ALARM], "alarm", ex_alarm_table, &c->alarm);
+    fill(a, &s[EX_INIT], "init", ex_init_table, &c->init);
+    fill(a, &s[EX_CHECKPOINT], "checkpoint", ex_saving_table, &c->checkpoint);
+    fill(a, &s[EX_MEMORY], "memory", ex_memory_table, &c->memory);
     c->data.name = c->source->name;
     return NN_OK;
 }
@@ -395,8 +420,9 @@ static void make_label(const ex_reader *r, ex_config *c)
     c->label[0] = 0;
     for (int i = 0; i < r->count && used < size - 1; i++) {
         const ex_entry *e = &r->list[i];
-        int bookkeeping = e->section == EX_TOP && (strcmp(e->key, "seed") == 0
-            || strcmp(e->key, "out") == 0 || strcmp(e->key, "name") == 0);
+        int bookkeeping = e->section == EX_CHECKPOINT || e->section == EX_MEMORY
+            || (e->section == EX_TOP && (strcmp(e->key, "seed") == 0
+                || strcmp(e->key, "out") == 0 || strcmp(e->key, "name") == 0));
         if (e->mark.from == EX_COMMAND && !bookkeeping)
             used += (size_t)snprintf(c->label + used, size - used, "%s%s=%s",
                                      used ? ", " : "", e->key,
@@ -442,6 +468,10 @@ nn_status ex_config_load(ex_config *c, const char *file, int pairs,
                        " version; only 1 works now",
                        ex_config_where(c, EX_TOP, "shards", at, sizeof at),
                        c->top.shards);
+    if (c->init.from[0])
+        NN_TRY(ex_init_sha256(c->init.from,
+                              ex_config_where(c, EX_INIT, "from", at, sizeof at),
+                              c->init_sha256, err));
     make_label(r, c);
     ex_config_digest(c, c->digest);
     return NN_OK;

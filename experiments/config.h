@@ -29,14 +29,30 @@ typedef struct ex_alarm {               /* section `alarm` */
 
 enum { EX_ALARM_WARN, EX_ALARM_STOP, EX_ALARM_OFF };
 
-extern const nn_setting ex_top_table[], ex_metrics_table[], ex_alarm_table[];
+typedef struct ex_init {                /* section `init` */
+    const char *from;                   /* a safetensors file; "" = random */
+    int part;
+} ex_init;
+
+enum { EX_INIT_BACKBONE, EX_INIT_ALL };
+
+typedef struct ex_saving {              /* section `checkpoint` */
+    double seconds;
+} ex_saving;
+
+typedef struct ex_memory {              /* section `memory` */
+    double limit;                       /* GiB */
+} ex_memory;
+
+extern const nn_setting ex_top_table[], ex_metrics_table[], ex_alarm_table[],
+                        ex_init_table[], ex_saving_table[], ex_memory_table[];
 
 typedef enum ex_origin { EX_DEFAULT, EX_RECIPE, EX_FILE, EX_COMMAND } ex_origin;
 
 typedef struct ex_mark { ex_origin from; int line; } ex_mark;   /* line 0: not a file */
 
 enum { EX_TOP, EX_METHOD, EX_MODEL, EX_DATA, EX_AUGMENT, EX_OPTIM, EX_METRICS, EX_ALARM,
-       EX_SECTIONS };
+       EX_INIT, EX_CHECKPOINT, EX_MEMORY, EX_SECTIONS };
 
 typedef struct ex_section {
     const char *name;                   /* "" outside any section */
@@ -58,6 +74,10 @@ typedef struct ex_config {
     ex_top top;
     ex_metrics metrics;
     ex_alarm alarm;
+    ex_init init;
+    ex_saving checkpoint;
+    ex_memory memory;
+    char init_sha256[65];               /* of the file init.from; "" without one */
     ex_section section[EX_SECTIONS];
     char digest[9];                     /* 8 hex digits: see ex_config_digest */
     char label[96];                     /* what distinguishes the run, for people */
@@ -88,9 +108,13 @@ const char *ex_value_text(const nn_setting *s, const void *config, char *out,
  * back gives the same digest.  Text in the arena. */
 const char *ex_config_yaml(const ex_config *c, nn_arena *a);
 
-/* First 8 hex digits of the SHA-256 over a "section.key=value" line of every resolved
- * value.  Left out is what a run's folder already tells (seed, name, out) and what
- * differs from machine to machine for the same data (data.dir). */
+/* A line "section.key=value" for every resolved value that a result depends on.  Left out
+ * is what a run's folder already tells (seed, name, out), what differs from machine to
+ * machine for the same data (data.dir), and what no result depends on (sections
+ * checkpoint and memory).  A file of weights counts by its contents.  Text in the arena. */
+const char *ex_config_lines(const ex_config *c, nn_arena *a);
+
+/* First 8 hex digits of the SHA-256 over these lines. */
 void ex_config_digest(const ex_config *c, char out[9]);
 
 /* Every section, key, type, default and range: `fullrank help config`. */

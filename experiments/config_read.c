@@ -15,7 +15,8 @@
 enum { MOST_BYTES = 1 << 20 };
 
 const char *const ex_section_name[EX_SECTIONS + 1] = {
-    "", "method", "model", "data", "augment", "optim", "metrics", "alarm", NULL
+    "", "method", "model", "data", "augment", "optim", "metrics", "alarm",
+    "init", "checkpoint", "memory", NULL
 };
 
 const char *ex_quoted(const char *text, char *out, size_t size)
@@ -85,8 +86,10 @@ static nn_status unknown_top(const ex_reader *r, const char *where, const char *
 
     const nn_setting *const table[] = { data_setting_table, data_augment_table,
                                         opt_setting_table, ex_metrics_table,
-                                        ex_alarm_table };
-    static const int of[] = { EX_DATA, EX_AUGMENT, EX_OPTIM, EX_METRICS, EX_ALARM };
+                                        ex_alarm_table,    ex_init_table,
+                                        ex_saving_table,   ex_memory_table };
+    static const int of[] = { EX_DATA, EX_AUGMENT, EX_OPTIM, EX_METRICS, EX_ALARM,
+                              EX_INIT, EX_CHECKPOINT, EX_MEMORY };
     for (size_t i = 0; i < NN_COUNT(table); i++)
         if (ex_find_row(table[i], word) >= 0)
             return nn_fail(r->err, NN_ECONFIG,

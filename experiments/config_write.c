@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "experiments/init.h"
 #include "nn/base.h"
 
 const char *ex_value_text(const nn_setting *s, const void *config, char *out, size_t size)
@@ -44,33 +45,60 @@ static int left_out(const ex_config *c, int section, int row)
             || strcmp(key, "name") == 0;
     if (section == EX_DATA && strcmp(key, "dir") == 0)
         return 1;
+    if (section == EX_CHECKPOINT || section == EX_MEMORY)
+        return 1;
+    if (section == EX_INIT)
+        return !c->init.from[0] || strcmp(key, "from") == 0;
     return !ex_row_counts(c, section, row);
+}
+
+/* A stream that grows into *text.  Running out of memory there is the end. */
+static FILE *text_stream(char **text, size_t *bytes)
+{
+    FILE *f = open_memstream(text, bytes);
+    NN_NEED(f, "config: out of memory");
+    return f;
+}
+
+static const char *text_done(FILE *f, char **text, nn_arena *a)
+{
+    NN_NEED(fclose(f) == 0, "config: out of memory");
+    const char *copy = nn_arena_copy(a, *text);
+    free(*text);
+    return copy;
+}
+
+const char *ex_config_lines(const ex_config *c, nn_arena *a)
+{
+    char *text = NULL, value[4096];
+    size_t bytes = 0;
+    FILE *f = text_stream(&text, &bytes);
+
+    for (int i = 0; i < EX_SECTIONS; i++) {
+        const ex_section *s = &c->section[i];
+        if (s->chosen)
+            fprintf(f, "%s.name=%s\n", s->name, s->chosen);
+        for (int row = 0; row < s->rows; row++)
+            if (!left_out(c, i, row))
+                fprintf(f, "%s%s%s=%s\n", s->name, s->name[0] ? "." : "",
+                        s->table[row].name,
+                        ex_value_text(&s->table[row], s->at, value, sizeof value));
+    }
+    if (c->init.from[0])
+        fprintf(f, "init.sha256=%s\n", c->init_sha256);
+    return text_done(f, &text, a);
 }
 
 void ex_config_digest(const ex_config *c, char out[9])
 {
-    SHA2_CTX ctx;
-    char value[4096], hex[SHA256_DIGEST_STRING_LENGTH];
+    char hex[SHA256_DIGEST_STRING_LENGTH];
+    nn_arena own = {0};
+    const char *lines = ex_config_lines(c, &own);
 
-    SHA256Init(&ctx);
-    for (int i = 0; i < EX_SECTIONS; i++) {
-        const ex_section *s = &c->section[i];
-        char line[4096 + 200];
-        if (s->chosen) {
-            snprintf(line, sizeof line, "%s.name=%s\n", s->name, s->chosen);
-            SHA256Update(&ctx, (const uint8_t *)line, strlen(line));
-        }
-        for (int row = 0; row < s->rows; row++) {
-            if (left_out(c, i, row))
-                continue;
-            snprintf(line, sizeof line, "%s.%s=%s\n", s->name, s->table[row].name,
-                     ex_value_text(&s->table[row], s->at, value, sizeof value));
-            SHA256Update(&ctx, (const uint8_t *)line, strlen(line));
-        }
-    }
-    SHA256End(&ctx, hex);
+    SHA256Data((const uint8_t *)lines, strlen(lines), hex);
     memcpy(out, hex, 8);
     out[8] = 0;
+    nn_arena_free(&own);
 }
 
 /* YAML's double-quoted form, for texts. */
@@ -105,13 +133,13 @@ static void put_row(FILE *f, const ex_section *s, const char *key, const char *v
 
 const char *ex_config_yaml(const ex_config *c, nn_arena *a)
 {
-    static const int order[] = { EX_METHOD, EX_MODEL, EX_DATA,    EX_AUGMENT,
-                                 EX_OPTIM,  EX_TOP,   EX_METRICS, EX_ALARM };
+    static const int order[] = { EX_METHOD, EX_MODEL,   EX_DATA,  EX_AUGMENT,
+                                 EX_OPTIM,  EX_TOP,     EX_METRICS, EX_ALARM,
+                                 EX_INIT,   EX_CHECKPOINT, EX_MEMORY };
     char *text = NULL, value[4096];
     size_t bytes = 0;
-    FILE *f = open_memstream(&text, &bytes);
+    FILE *f = text_stream(&text, &bytes);
 
-    NN_NEED(f, "config: out of memory");
     fprintf(f, "# Every setting of this run; beside each, where its value came from.\n"
                "# 'fullrank train' reads this file too: same seed, same bits.\n"
                "# digest %s\n", c->digest);
@@ -127,10 +155,7 @@ const char *ex_config_yaml(const ex_config *c, nn_arena *a)
                         ex_value_text(&s->table[row], s->at, value, sizeof value),
                         s->table[row].kind == NN_TEXT, s->mark[row]);
     }
-    fclose(f);
-    const char *copy = nn_arena_copy(a, text);
-    free(text);
-    return copy;
+    return text_done(f, &text, a);
 }
 
 /* ---- help ---------------------------------------------------------------------- */
@@ -223,4 +248,12 @@ void ex_config_help(FILE *out)
     help_table(out, "metrics", ex_metrics_table);
     fputs("\nalarm: what happens when the verdict is collapse\n", out);
     help_table(out, "alarm", ex_alarm_table);
+    fputs("\ninit: weights to start from\n", out);
+    help_table(out, "init", ex_init_table);
+    ex_init_help(out);
+    fputs("\ncheckpoint: saved while it runs, for --resume; no result depends on it\n",
+          out);
+    help_table(out, "checkpoint", ex_saving_table);
+    fputs("\nmemory: refused with a message before the system runs out\n", out);
+    help_table(out, "memory", ex_memory_table);
 }

@@ -54,10 +54,8 @@ static void read_state(ex_folder *f)
     json_decref(status);
 }
 
-nn_status ex_folder_open(ex_folder *f, const ex_config *c, nn_err *err)
+nn_status ex_folder_name(ex_folder *f, const ex_config *c, nn_err *err)
 {
-    char try[sizeof f->path];
-
     *f = (ex_folder){ .lock = -1 };
     int n =
         snprintf(f->path, sizeof f->path, "%s/%s/%s-%s-%s/s%d", c->top.out, c->top.name,
@@ -65,6 +63,15 @@ nn_status ex_folder_open(ex_folder *f, const ex_config *c, nn_err *err)
     if (n >= (int)sizeof f->path - 64)
         return nn_fail(err, NN_ECONFIG,
                        "out: the path of the run folder is too long (%d bytes)", n);
+    snprintf(f->checkpoints, sizeof f->checkpoints, "%s/checkpoints", f->path);
+    read_state(f);
+    return NN_OK;
+}
+
+nn_status ex_folder_open(ex_folder *f, nn_err *err)
+{
+    char try[sizeof f->path];
+
     strcpy(try, f->path);
     if (make_folders(try) != 0)
         return nn_fail(err, NN_ERUN, "%s: cannot make this folder: %s%s", try,
@@ -81,7 +88,13 @@ nn_status ex_folder_open(ex_folder *f, const ex_config *c, nn_err *err)
                        " choose another --out, --seed or name=",
                        f->path);
     }
-    read_state(f);
+    read_state(f);                      /* again: it may have ended meanwhile */
+    if (mkdir(f->checkpoints, 0777) != 0 && errno != EEXIST) {
+        int why = errno;
+        ex_folder_close(f);
+        return nn_fail(err, NN_ERUN, "%s: cannot make this folder: %s%s", f->checkpoints,
+                       strerror(why), remedy(why));
+    }
     nn_status status = ex_file_put(f->path, ".try", "", 0, err);
     if (status == NN_OK)
         unlinkat(f->lock, ".try", 0);
@@ -97,54 +110,91 @@ void ex_folder_close(ex_folder *f)
     f->lock = -1;
 }
 
-static int write_all(int file, const char *text, size_t bytes)
+/* ---- files ----------------------------------------------------------------------- */
+
+static nn_status refused(ex_file *f, int why, nn_err *err)
 {
-    while (bytes) {
-        ssize_t n = write(file, text, bytes);
-        if (n < 0 && errno == EINTR)
+    if (f->file >= 0)
+        close(f->file);
+    f->file = -1;
+    unlink(f->temporary);
+    return nn_fail(err, NN_ERUN, "%s: cannot be written: %s%s", f->final, strerror(why),
+                   remedy(why));
+}
+
+nn_status ex_file_begin(ex_file *f, const char *folder, const char *name, nn_err *err)
+{
+    snprintf(f->folder, sizeof f->folder, "%s", folder);
+    snprintf(f->final, sizeof f->final, "%s/%s", folder, name);
+    snprintf(f->temporary, sizeof f->temporary, "%s.new", f->final);
+    f->file = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return f->file < 0 ? refused(f, errno, err) : NN_OK;
+}
+
+/* Writes at `at`, or where the last writing ended if it is negative. */
+static nn_status write_all(ex_file *f, const char *bytes, size_t n, off_t at, nn_err *err)
+{
+    while (n) {
+        ssize_t done = at < 0 ? write(f->file, bytes, n) : pwrite(f->file, bytes, n, at);
+        if (done < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return -1;
-        if (n == 0) {                           /* a device that takes nothing more */
-            errno = ENOSPC;
-            return -1;
-        }
-        text += n;
-        bytes -= (size_t)n;
+        if (done <= 0)                          /* 0: a device that takes nothing more */
+            return refused(f, done < 0 ? errno : ENOSPC, err);
+        bytes += done;
+        n -= (size_t)done;
+        at += at < 0 ? 0 : done;
     }
-    return 0;
+    return NN_OK;
+}
+
+nn_status ex_file_add(ex_file *f, const void *bytes, size_t n, nn_err *err)
+{
+    return write_all(f, bytes, n, -1, err);
+}
+
+nn_status ex_file_patch(ex_file *f, size_t at, const void *bytes, size_t n, nn_err *err)
+{
+    return write_all(f, bytes, n, (off_t)at, err);
+}
+
+/* The renames themselves reach the disk.  Some file systems know no fsync of a folder. */
+static int sync_folder(const char *path)
+{
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -1;
+    int bad = fsync(folder) != 0 && errno != EINVAL, why = errno;
+    close(folder);
+    errno = why;
+    return bad ? -1 : 0;
+}
+
+nn_status ex_file_commit(ex_file *f, const char *keep, nn_err *err)
+{
+    char kept[sizeof f->final];
+
+    if (fsync(f->file) != 0)
+        return refused(f, errno, err);
+    int bad = close(f->file) != 0;
+    f->file = -1;
+    if (bad)
+        return refused(f, errno, err);
+    if (keep) {
+        snprintf(kept, sizeof kept, "%s/%s", f->folder, keep);
+        if (rename(f->final, kept) != 0 && errno != ENOENT)
+            return refused(f, errno, err);
+    }
+    if (rename(f->temporary, f->final) != 0 || sync_folder(f->folder) != 0)
+        return refused(f, errno, err);
+    return NN_OK;
 }
 
 nn_status ex_file_put(const char *folder, const char *name, const char *text,
                       size_t bytes, nn_err *err)
 {
-    char final[1200], temporary[1208];
+    ex_file f;
 
-    snprintf(final, sizeof final, "%s/%s", folder, name);
-    snprintf(temporary, sizeof temporary, "%s.new", final);
-    int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file < 0)
-        return nn_fail(err, NN_ERUN, "%s: cannot be written: %s%s", final,
-                       strerror(errno), remedy(errno));
-    int bad = write_all(file, text, bytes) != 0 || fsync(file) != 0;
-    int why = errno;
-    if (close(file) != 0 && !bad) {
-        bad = 1;
-        why = errno;
-    }
-    if (!bad && rename(temporary, final) != 0) {
-        bad = 1;
-        why = errno;
-    }
-    if (bad) {
-        unlink(temporary);
-        return nn_fail(err, NN_ERUN, "%s: cannot be written: %s%s", final, strerror(why),
-                       remedy(why));
-    }
-    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir >= 0) {                             /* the rename itself reaches the disk */
-        fsync(dir);
-        close(dir);
-    }
-    return NN_OK;
+    NN_TRY(ex_file_begin(&f, folder, name, err));
+    NN_TRY(ex_file_add(&f, text, bytes, err));
+    return ex_file_commit(&f, NULL, err);
 }

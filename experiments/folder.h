@@ -4,22 +4,43 @@
 #include <stddef.h>
 #include "experiments/config.h"
 
+/* The newest checkpoint, and the one before it. */
+#define EX_LAST "last.safetensors"
+#define EX_PREV "prev.safetensors"
+
 /* The folder of a run: <out>/<name>/<method>-<dataset>-<digest8>/s<seed>.
  *
  * It is made and tried out before training begins, so that a folder that cannot be
  * written is reported in the first second and not after the first epoch.  While it is
  * open no other process can open it for writing. */
 typedef struct ex_folder {
-    char path[1024];
+    char path[1024], checkpoints[1040];
     int lock;
     char was[32];                       /* state of the run that lies there; "" if none */
 } ex_folder;
 
-nn_status ex_folder_open(ex_folder *f, const ex_config *c, nn_err *err);
+/* What it is called and what lies there; then it is made and opened. */
+nn_status ex_folder_name(ex_folder *f, const ex_config *c, nn_err *err);
+nn_status ex_folder_open(ex_folder *f, nn_err *err);
 void      ex_folder_close(ex_folder *f);
 
-/* Replaces one file as a whole: temporary name, fsync, rename.  Whoever looks, at any
- * moment and after any kill, sees the old file or the new one. */
+/* A file that is replaced as a whole: written under a temporary name, fsynced, renamed,
+ * and the folder fsynced.  Whoever looks, at any moment and after any kill, sees the old
+ * file or the new one.  A failure is NN_ERUN with the file, the cause and a remedy; the
+ * temporary file is gone then and the old one stands. */
+typedef struct ex_file {
+    char folder[1100], final[1200], temporary[1208];
+    int file;                           /* -1: closed */
+} ex_file;
+
+nn_status ex_file_begin(ex_file *f, const char *folder, const char *name, nn_err *err);
+nn_status ex_file_add(ex_file *f, const void *bytes, size_t n, nn_err *err);
+/* Writes over what was added before. */
+nn_status ex_file_patch(ex_file *f, size_t at, const void *bytes, size_t n, nn_err *err);
+/* `keep`: the name that the old file goes on under; NULL: it is replaced. */
+nn_status ex_file_commit(ex_file *f, const char *keep, nn_err *err);
+
+/* All of it in one call. */
 nn_status ex_file_put(const char *folder, const char *name, const char *text,
                       size_t bytes, nn_err *err);
 

@@ -12,7 +12,8 @@
 #include "experiments/train.h"
 #include "experiments/version.h"
 
-enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET };
+enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET,
+       OPT_DEBUG_NAN };
 
 const char *argp_program_version = "fullrank " EX_VERSION;
 
@@ -22,7 +23,7 @@ typedef struct line {
     int words, most, least;             /* arguments that are not options */
     const char **word;
     char setting[2][4096];              /* --seed and --out as KEY=VALUE */
-    int threads, quiet, json;
+    int threads, quiet, json, resume, debug_nan;
     const char *output;
     nn_err err;
 } line;
@@ -35,7 +36,12 @@ static const struct argp_option train_options[] = {
       0 },
     { "threads", OPT_THREADS, "N", 0, "Threads to use; the result does not depend on it",
       0 },
-    { "resume", OPT_RESUME, NULL, 0, "Go on where a run was stopped (not there yet)", 0 },
+    { "resume", OPT_RESUME, "auto", OPTION_ARG_OPTIONAL,
+      "Go on where this run was stopped; =auto, for job scripts, starts it without asking"
+      " when it has not begun", 0 },
+    { "debug-nan", OPT_DEBUG_NAN, NULL, 0,
+      "When loss or gradient is not finite, list every operator of that step in the run"
+      " folder (with --resume from the last checkpoint on)", 0 },
     { "quiet", OPT_QUIET, NULL, 0, "Print errors only", 0 },
     { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
     { 0 }
@@ -74,8 +80,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                        "--threads wants a whole number from 1 to 1024, not '%.40s'", arg);
         return 0;
     case OPT_RESUME:
-        argp_error(state, "--resume is not there yet: a stopped run starts over; the same"
-                   " configuration and seed give the same weights");
+        if (arg && strcmp(arg, "auto") != 0)
+            argp_error(state, "--resume is given alone or as --resume=auto, not '%.40s'",
+                       arg);
+        l->resume = arg ? EX_RESUME_AUTO : EX_RESUME;
+        return 0;
+    case OPT_DEBUG_NAN:
+        l->debug_nan = 1;
         return 0;
     case OPT_QUIET:
         l->quiet = 1;
@@ -114,7 +125,8 @@ static int train(line *l)
     for (size_t i = 0; i < NN_COUNT(l->setting); i++)
         if (l->setting[i][0])
             pair[pairs++] = l->setting[i];
-    const ex_train_options o = { l->word[0], pairs, pair, l->threads, l->quiet, l->json };
+    const ex_train_options o = { l->word[0], pairs, pair, l->threads, l->quiet, l->json,
+                                 l->resume, l->debug_nan };
     int code = ex_train(&o, &l->err);
     free(pair);
     return code;
@@ -150,7 +162,7 @@ static const struct command {
       " (epochs=5); 'fullrank help config' lists them all.  Exit codes: 0 finished, 1 the"
       " disk or the memory failed, 2 command line or configuration, 3 stopped for "
       "collapse,"
-      " 4 diverged, 5 data, 128+n signal n.",
+      " 4 diverged, 5 data, 6 checkpoint, 75 interrupted and saved (--resume goes on).",
       1, 1 << 20, train_options, train },
     { "report", "RUN...",
       "Write one HTML page about runs, and print their table.\v"
@@ -262,6 +274,7 @@ static void end_without_memory(const char *text)
 {
     fflush(stdout);
     fprintf(stderr, "%s\n", text);
+    ex_train_no_memory(text);
     _exit(NN_ERUN);                     /* other threads may be at work: no exit handlers */
 }
 

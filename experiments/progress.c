@@ -96,11 +96,6 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
     if (strcmp(c->label, c->method->name) != 0)
         fprintf(out, "this run: %s%s%s\n", BOLD(p), c->label, PLAIN(p));
     fprintf(out, "%s%s%s\n", DIM(p), f->path, PLAIN(p));
-    if (f->was[0])
-        fprintf(out,
-                "this folder holds an earlier run (%s), which is replaced after the first"
-                " evaluation\n",
-                f->was);
     fflush(out);
 }
 
@@ -140,7 +135,8 @@ void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, do
         return;
     long done = (long)b->epoch * run->steps + b->step + 1;
     long all = (long)c->top.epochs * run->steps;
-    duration((t - p->start) / (double)done * (double)(all - done), left, sizeof left);
+    duration((t - p->start) / (double)(done - p->before) * (double)(all - done), left,
+             sizeof left);
     fprintf(stderr, "\repoch %d/%d %s %d/%d  %.0f images/s  loss %.3f  ETA %s\033[K",
             b->epoch + 1, c->top.epochs,
             gauge(p, (double)(b->step + 1) / run->steps, BAR, cells), b->step + 1,

@@ -13,6 +13,7 @@ typedef struct ex_progress {
     int bar, colour, blocks;            /* what the terminals can do */
     double start, drawn;                /* seconds: first step, last drawing */
     double untrained_knn;
+    long before;                        /* steps done by earlier processes of the run */
     int shown;                          /* a bar is on the screen now */
 } ex_progress;
 

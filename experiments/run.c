@@ -32,11 +32,14 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     const nn_image_shape shape = { run->train.h, run->train.w, run->train.c };
     run->store = (nn_store){ .arena = &run->forever, .seed = (uint64_t)c->top.seed };
     run->model_state = c->model->build(&run->store, c->model_config, shape, &run->r);
+    run->backbone = run->store.count;
     run->method_state = c->method->build(&run->store, c->method_config, run->r, &run->d);
     run->opt = opt_new(c->optimiser, &c->optim, &run->store);
     run->loader = data_loader_new(&run->forever, &run->train, &c->augment,
                                   (uint64_t)c->top.seed, c->top.batch);
     run->steps = data_loader_steps(run->loader);
+    run->train_print = data_fingerprint(&run->train);
+    run->test_print = data_fingerprint(&run->test);
     nn_tape_start(&run->tape, &run->step, &run->scratch);
     return NN_OK;
 }
@@ -51,7 +54,7 @@ void ex_run_free(ex_run *run)
     nn_arena_free(&run->forever);
 }
 
-double ex_run_step(ex_run *run, const data_batch *b, double *lr)
+ex_step ex_run_step(ex_run *run, const data_batch *b)
 {
     const ex_config *c = run->config;
     const nn_shape shape = nn_shape4(b->n, run->train.h, run->train.w, run->train.c);
@@ -66,15 +69,18 @@ double ex_run_step(ex_run *run, const data_batch *b, double *lr)
         v.z[k] = c->method->embed(t, run->method_state, v.h[k]);
     }
     nn_node *loss = c->method->loss(t, run->method_state, &v);
-    double value = (double)nn_item(loss);
+    ex_step done = { .loss = (double)nn_item(loss),
+                     .lr = opt_lr(&c->optim, c->top.batch, step, run->steps,
+                                  c->top.epochs) };
 
-    *lr = opt_lr(&c->optim, c->top.batch, step, run->steps, c->top.epochs);
-    if (isfinite(value)) {
+    if (isfinite(done.loss)) {
         nn_backward(loss);
-        opt_step(run->opt, *lr, opt_peak_lr(&c->optim, c->top.batch), step);
+        done.bad = nn_store_bad_grad(&run->store);
+        if (!done.bad)
+            opt_step(run->opt, done.lr, opt_peak_lr(&c->optim, c->top.batch), step);
     }
     nn_tape_reset(t);
-    return value;
+    return done;
 }
 
 size_t ex_run_bytes(const ex_run *run)

@@ -10,6 +10,7 @@ typedef struct ex_run {
     const ex_config *config;
     nn_arena forever, step, scratch;
     nn_store store;
+    int backbone;                       /* so many tensors of it are the model's */
     nn_tape tape;
     void *model_state, *method_state;
     int r, d;                           /* widths of representation and embedding */
@@ -17,6 +18,7 @@ typedef struct ex_run {
     data_loader *loader;
     opt_state *opt;
     int steps;                          /* per epoch */
+    uint64_t train_print, test_print;   /* fingerprints of the data */
 } ex_run;
 
 /* Loads the data and creates the parameters.  NN_EDATA when the data set is not to be
@@ -24,9 +26,15 @@ typedef struct ex_run {
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
 void      ex_run_free(ex_run *run);
 
-/* One step on a batch: forward, backward, update; *lr is the learning rate used.  Returns
- * the loss; when it is not finite nothing has been updated. */
-double ex_run_step(ex_run *run, const data_batch *b, double *lr);
+/* One step on a batch: forward, backward, update. */
+typedef struct ex_step {
+    double loss, lr;                    /* lr: the learning rate used */
+    const nn_param *bad;                /* whose gradient is not finite; NULL: all are */
+} ex_step;
+
+/* When the loss or a gradient is not finite nothing has been updated (but for running
+ * statistics), so the same step can be watched (nn/watch.h). */
+ex_step ex_run_step(ex_run *run, const data_batch *b);
 
 /* Bytes in the arenas at their worst moment, and how often the system was asked for
  * more. */

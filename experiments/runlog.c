@@ -173,7 +173,7 @@ void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int thr
     gethostname(host, sizeof host - 1);
     now(started, sizeof started);
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64 "%016" PRIx64,
-             data_fingerprint(&run->train), data_fingerprint(&run->test));
+             run->train_print, run->test_print);
     l->status = json_pack(
         "{s:s, s:i, s:i, s:i, s:s, s:s, s:o, s:s, s:i, s:o, s:s, s:s, s:s, s:i, s:s, "
         "s:n, s:f,"
@@ -243,6 +243,17 @@ void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
         (json_int_t)(l->grown ? ex_run_grown(l->run) - l->grown : 0)));
 }
 
+void ex_log_saved(ex_log *l, int epoch, int step)
+{
+    json_object_set_new(l->status, "saved", json_pack("{s:i, s:i}", "epoch", epoch, "step",
+                                                      step));
+}
+
+void ex_log_resumed(ex_log *l, int times)
+{
+    json_object_set_new(l->status, "resumed", json_integer(times));
+}
+
 void ex_log_memory(ex_log *l)
 {
     l->grown = ex_run_grown(l->run);
@@ -307,6 +318,73 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
     none.judged.verdict = MET_DIVERGED;
     snprintf(none.judged.why, sizeof none.judged.why, "%s", why);
     add_line(l, metrics_line(e, &none));
+}
+
+/* ---- going on with an earlier run --------------------------------------------------
+ */
+
+static void keep_text(ex_text *t, const char *bytes, size_t n)
+{
+    char *text = malloc(n + 1);
+    NN_NEED(text, "out of memory: %zu bytes of log", n);
+    memcpy(text, bytes, n);
+    text[n] = 0;
+    free(t->at);
+    *t = (ex_text){ text, n, n + 1 };
+}
+
+int ex_log_restore(ex_log *l, const char *metrics, size_t metrics_bytes,
+                   const char *snapshots, size_t snapshots_bytes, const char *started)
+{
+    const char *line = metrics, *end = metrics + metrics_bytes, *last = NULL;
+
+    for (const char *next; line < end && (next = memchr(line, '\n', (size_t)(end - line)));
+         line = next + 1)
+        last = line;
+    json_t *o = last && line == end
+        ? json_loadb(last, (size_t)(end - last), 0, NULL) : NULL;
+    if (!json_is_object(o)) {
+        json_decref(o);
+        return 0;
+    }
+    json_decref(l->last);
+    l->last = o;
+    keep_text(&l->metrics, metrics, metrics_bytes);
+    keep_text(&l->snapshots, snapshots, snapshots_bytes);
+    if (started)
+        json_object_set_new(l->status, "started", words(started, "?"));
+    return 1;
+}
+
+static double figure(const json_t *line, const char *key)
+{
+    const json_t *x = json_object_get(line, key);
+    return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+void ex_log_recall(const ex_log *l, ex_figures *f)
+{
+    const json_t *line = l->last;
+    const char *word = json_string_value(json_object_get(line, "verdict")),
+               *why = json_string_value(json_object_get(line, "why"));
+    struct { const char *key; int *at; } whole[] = {
+        { "n", &f->n }, { "d", &f->d }, { "r", &f->r }, { "k", &f->k },
+        { "knn_k", &f->knn_k }, { "bank", &f->bank }
+    };
+    char name[64];
+
+    for (size_t i = 0; i < NN_COUNT(whole); i++)
+        *whole[i].at = (int)json_integer_value(json_object_get(line, whole[i].key));
+    for (int i = 0; i < met_metric_count(); i++) {
+        f->z[i] = figure(line, met_metric_at(i)->name);
+        snprintf(name, sizeof name, "h/%s", met_metric_at(i)->name);
+        f->h[i] = figure(line, name);
+    }
+    f->knn = figure(line, "eval/knn");
+    for (met_verdict v = MET_HEALTHY; v <= MET_DIVERGED; v++)
+        if (word && strcmp(word, met_verdict_word(v)) == 0)
+            f->judged.verdict = v;
+    snprintf(f->judged.why, sizeof f->judged.why, "%s", why ? why : "");
 }
 
 /* ---- files --------------------------------------------------------------------------

@@ -46,9 +46,22 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
 void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
                   const char *message, double seconds, const char *sha256);
 
-/* Call after the first step: status.json then tells how often the system was asked for
+/* Where the newest checkpoint stands: finished epochs, steps of the next one.  And how
+ * often the run was gone on with. */
+void ex_log_saved(ex_log *l, int epoch, int step);
+void ex_log_resumed(ex_log *l, int times);
+
+/* Call after the first step and the first evaluation of a process: status.json then tells how often the system was asked for
  * memory later on ("memory": {"late_requests": 0, ...}). */
 void ex_log_memory(ex_log *l);
+
+/* Puts back the lines of an earlier process of the same run, and when that began.  0: they
+ * are not what this file writes; nothing has changed then. */
+int  ex_log_restore(ex_log *l, const char *metrics, size_t metrics_bytes,
+                    const char *snapshots, size_t snapshots_bytes, const char *started);
+
+/* The figures of the newest line, as far as it tells them: no spectra, no map. */
+void ex_log_recall(const ex_log *l, ex_figures *f);
 
 /* Writes status.json alone, or every file. */
 nn_status ex_log_write_status(const ex_log *l, nn_err *err);

@@ -6,19 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "experiments/checkpoint.h"
+#include "experiments/init.h"
+#include "experiments/memory.h"
 #include "experiments/progress.h"
+#include "experiments/settings.h"
 #include "nn/kern/kern.h"
 #include "nn/par.h"
+#include "nn/watch.h"
 
 /* The run loop.
  *
- *   configuration -> data and network -> folder -> untrained network measured
- *   every epoch: steps, then every metrics.every epochs an evaluation and the files
+ *   configuration -> data and network -> folder -> untrained network measured, or the
+ *                                                  checkpoint of a stopped run read
+ *   every step: a checkpoint when it is time
+ *   every epoch: every metrics.every epochs an evaluation and the files
  *
  * A run ends in one of these ways, told by status.json and the exit code:
- *   finished 0 (3 when the alarm stopped it)     diverged 4     interrupted 128 + signal
+ *   finished 0 (3 when the alarm stopped it)     diverged 4     interrupted and saved 75
  *   failed: the code of what failed */
 typedef struct job {
+    const ex_train_options *options;
     ex_config config;
     ex_run run;
     ex_folder folder;
@@ -26,10 +34,12 @@ typedef struct job {
     ex_figures figures;
     ex_log log;
     ex_progress progress;
+    ex_saver saver;
+    ex_place at;                        /* where the run stands */
     nn_arena text;                      /* what the configuration points to */
-    double start, raw_knn;
-    int judged, collapsed;              /* figures are there; bad verdicts in a row */
-    int epoch;                          /* finished epochs */
+    double start, before;               /* of this process; seconds of the ones before it */
+    int over;                           /* 1: the run had ended before; nothing is written */
+    int stepped, evaluated;             /* by this process */
     nn_err *err;
 } job;
 
@@ -77,75 +87,220 @@ static nn_status choose_machine(int threads, nn_err *err)
 
 static double elapsed(const job *j)
 {
-    return ex_seconds() - j->start;
+    return j->before + ex_seconds() - j->start;
 }
 
-/* Collapse that lasts: what the alarm of the configuration waits for. */
-static int alarm_rings(job *j)
+/* Memory is asked for by the first step and by the first evaluation, never again. */
+static void count_memory(job *j, int *first)
 {
-    met_verdict v = j->figures.judged.verdict;
-    int collapse = v == MET_DIMENSIONAL || v == MET_COMPLETE;
-
-    j->collapsed = collapse ? j->collapsed + 1 : 0;
-    return j->collapsed >= j->config.alarm.patience;
+    int ready = j->stepped && j->evaluated;
+    *first = 1;
+    if (!ready && j->stepped && j->evaluated)
+        ex_log_memory(&j->log);
 }
 
-static nn_status begin(job *j, const ex_train_options *o)
+static void log_state(job *j, const char *state, int code, const char *message,
+                      const char *sha256)
 {
-    nn_err *err = j->err;
+    ex_log_state(&j->log, state, j->at.epoch, code, message, elapsed(j), sha256);
+    ex_log_resumed(&j->log, j->at.resumed);
+}
 
-    NN_TRY(choose_machine(o->threads, err));
-    NN_TRY(ex_config_load(&j->config, o->file, o->pairs, o->pair, &j->text, err));
-    NN_TRY(ex_run_build(&j->run, &j->config, err));
-    NN_TRY(ex_folder_open(&j->folder, &j->config, err));
-    ex_progress_start(&j->progress, &j->run, &j->folder, o->json ? stderr : stdout,
-                      o->quiet);
-    ex_log_start(&j->log, &j->run, &j->folder, nn_par_threads());
+static nn_status save(job *j)
+{
+    j->at.seconds = elapsed(j);
+    NN_TRY(ex_saver_save(&j->saver, &j->run, &j->folder, &j->log, &j->at, j->err));
+    ex_log_saved(&j->log, j->at.epoch, j->at.step);
+    return NN_OK;
+}
 
+/* ---- the beginning ----------------------------------------------------------------- */
+
+static nn_status measure_untrained(job *j)
+{
     double from = ex_seconds();
-    j->evaluator = ex_evaluator_new(&j->run);
+
     ex_evaluate_untrained(&j->evaluator, &j->figures);
-    j->raw_knn = ex_raw_pixel_knn(&j->evaluator);
-    ex_log_baseline(&j->log, j->raw_knn, j->figures.knn, &j->evaluator);
+    count_memory(j, &j->evaluated);
+    j->at.raw_pixel_knn = ex_raw_pixel_knn(&j->evaluator);
+    j->at.untrained_knn = j->figures.knn;
+    j->at.untrained_erank = j->evaluator.untrained_erank;
+    ex_log_baseline(&j->log, j->at.raw_pixel_knn, j->at.untrained_knn, &j->evaluator);
 
     ex_epoch e = { .loss = NAN, .lr = NAN, .images_per_s = NAN,
                    .eval_seconds = ex_seconds() - from };
     ex_log_epoch(&j->log, &e, &j->figures, NULL);
-    ex_log_state(&j->log, "running", 0, 0, "", elapsed(j), NULL);
-    NN_TRY(ex_log_write_status(&j->log, err));  /* first, so that a full disk can be told */
-    NN_TRY(ex_log_write(&j->log, err));
-    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->raw_knn,
-                          j->figures.knn);
+    log_state(j, "running", 0, "", NULL);
+    NN_TRY(ex_log_write_status(&j->log, j->err)); /* first, so that a full disk can be told */
+    NN_TRY(save(j));
+    NN_TRY(ex_log_write(&j->log, j->err));
+    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->at.raw_pixel_knn,
+                          j->at.untrained_knn);
     ex_progress_epoch(&j->progress, &e, &j->figures, 1);
     return NN_OK;
 }
 
-/* The steps of one epoch.  NN_EDIVERGED when the loss is not finite; stops early, with
- * NN_OK, when a signal came. */
+/* After ex_saver_load: the network stands at j->at, the log is as it was there. */
+static void go_on(job *j)
+{
+    const ex_place *at = &j->at;
+
+    j->before = at->seconds;
+    j->evaluator.untrained_erank = at->untrained_erank;
+    ex_log_baseline(&j->log, at->raw_pixel_knn, at->untrained_knn, &j->evaluator);
+    ex_log_recall(&j->log, &j->figures);
+    ex_log_saved(&j->log, at->epoch, at->step);
+    log_state(j, "running", 0, "", NULL);
+    j->progress.before = (long)at->epoch * j->run.steps + at->step;
+    if (at->epoch == j->config.top.epochs) {
+        j->over = strcmp(j->folder.was, "finished") == 0;
+        ex_progress_note(&j->progress, "this run is complete: nothing is left to train");
+        return;
+    }
+    ex_progress_note(&j->progress, "going on in epoch %d of %d after step %d of %d",
+                     at->epoch + 1, j->config.top.epochs, at->step, j->run.steps);
+    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, at->raw_pixel_knn,
+                          at->untrained_knn);
+}
+
+static nn_status begin(job *j)
+{
+    const ex_train_options *o = j->options;
+    nn_err *err = j->err, note = {0}, warning = {0};
+    int known = 0;
+
+    NN_TRY(choose_machine(o->threads, err));
+    NN_TRY(ex_config_load(&j->config, o->file, o->pairs, o->pair, &j->text, err));
+    NN_TRY(ex_memory_settle(&j->config, err));
+    NN_TRY(ex_folder_name(&j->folder, &j->config, err));
+    if (o->resume == EX_RESUME && !j->folder.was[0])
+        NN_TRY(ex_settings_neighbours(&j->config, &j->folder, err));
+    NN_TRY(ex_run_build(&j->run, &j->config, err));
+    if (j->config.init.from[0])
+        NN_TRY(ex_init_load(&j->run, &note, err));
+    NN_TRY(ex_folder_open(&j->folder, err));
+    ex_progress_start(&j->progress, &j->run, &j->folder, o->json ? stderr : stdout,
+                      o->quiet);
+    if (note.text[0])
+        ex_progress_note(&j->progress, "%s", note.text);
+    ex_log_start(&j->log, &j->run, &j->folder, nn_par_threads());
+    j->evaluator = ex_evaluator_new(&j->run);
+    j->saver = ex_saver_new(&j->run);
+    if (o->resume) {
+        NN_TRY(ex_saver_load(&j->saver, &j->run, &j->folder, &j->log, &j->at, &warning,
+                             err));
+        known = j->at.epoch >= 0;
+        if (warning.text[0])                    /* not a matter of --quiet */
+            fprintf(stderr, "%s\n", warning.text);
+        if (known) {
+            go_on(j);
+            return NN_OK;
+        }
+        j->at = (ex_place){0};
+        ex_progress_note(&j->progress, "no checkpoint yet: starting at the beginning");
+    } else if (j->folder.was[0]) {
+        ex_progress_note(&j->progress, "this folder holds an earlier run (%s), which is"
+                         " replaced after the first evaluation%s", j->folder.was,
+                         strcmp(j->folder.was, "finished") == 0
+                             ? "" : "; --resume would go on with it");
+    }
+    return measure_untrained(j);
+}
+
+/* ---- training ---------------------------------------------------------------------- */
+
+/* Every operator of the watched step as a file; the words for the message. */
+static void write_trace(const job *j, const nn_watch *w, char *says, size_t size)
+{
+    static const char name[] = "nan-trace.txt";
+    char *text = NULL;
+    size_t bytes = 0;
+    nn_err why = {0};
+    FILE *f = open_memstream(&text, &bytes);
+
+    NN_NEED(f, "out of memory for %s", name);
+    nn_watch_table(w, f);
+    fclose(f);
+    if (ex_file_put(j->folder.path, name, text, bytes, &why) == NN_OK)
+        snprintf(says, size, "every operator of the step stands in %s/%s", j->folder.path,
+                 name);
+    else
+        snprintf(says, size, "%.1200s", why.text);
+    free(text);
+}
+
+/* The loss or a gradient is not finite: the step is done again, watched, to name the
+ * operator that it came from; with --debug-nan every operator goes to a file. */
+static nn_status diverged(job *j, const data_batch *b, const ex_step *done)
+{
+    int all = j->options->debug_nan;
+    nn_arena own = {0};
+    nn_watch watch = { .arena = &own, .rows = all };
+    char what[256], where[512], more[1300];
+
+    if (done->bad)
+        snprintf(what, sizeof what, "the gradient of %s is not finite", done->bad->name);
+    else
+        snprintf(what, sizeof what, "the loss is %s",
+                 isnan(done->loss) ? "not a number" : "infinite");
+    j->run.tape.watch = &watch;
+    ex_run_step(&j->run, b);
+    j->run.tape.watch = NULL;
+    nn_watch_text(&watch, where, sizeof where);
+    snprintf(more, sizeof more, "--resume --debug-nan lists every operator of the step");
+    if (all)
+        write_trace(j, &watch, more, sizeof more);
+    nn_arena_free(&own);
+    return nn_fail(j->err, NN_EDIVERGED,
+                   "%s in epoch %d, step %d of %d, at a learning rate of %g; it came from %s;"
+                   " try a smaller optim.base_lr or a longer optim.warmup_epochs; the last"
+                   " good checkpoint is %s/" EX_LAST " (epoch %d, step %d); %s", what,
+                   j->at.epoch + 1, j->at.step + 1, j->run.steps, done->lr, where,
+                   j->folder.checkpoints, j->saver.saved.epoch + 1, j->saver.saved.step,
+                   more);
+}
+
+/* The steps that are left of an epoch.  NN_EDIVERGED when loss or gradient is not finite;
+ * stops early, with NN_OK, when a signal came. */
 static nn_status train_epoch(job *j, ex_epoch *e)
 {
     const ex_config *c = &j->config;
-    double start = ex_seconds(), sum = 0;
+    ex_place *at = &j->at;
 
-    for (int step = 0; step < j->run.steps && !asked_to_stop; step++) {
-        data_batch b = data_loader_get(j->run.loader, e->epoch - 1, step);
-        double loss = ex_run_step(&j->run, &b, &e->lr);
-        if (!isfinite(loss))
-            return nn_fail(j->err, NN_EDIVERGED,
-                           "the loss is %s in epoch %d, step %d of %d, at a"
-                           " learning rate of %g; try a smaller optim.base_lr or a longer"
-                           " optim.warmup_epochs",
-                           isnan(loss) ? "not a number" : "infinite", e->epoch, step + 1,
-                           j->run.steps, e->lr);
-        if (e->epoch == 1 && step == 0)
-            ex_log_memory(&j->log);
-        sum += loss;
-        e->loss = sum / (step + 1);
-        e->seconds = ex_seconds() - start;
-        e->images_per_s = (double)(step + 1) * c->top.batch / e->seconds;
-        ex_progress_step(&j->progress, &j->run, &b, loss, e->images_per_s);
+    while (at->step < j->run.steps && !asked_to_stop) {
+        double from = ex_seconds();
+        data_batch b = data_loader_get(j->run.loader, at->epoch, at->step);
+        ex_step done = ex_run_step(&j->run, &b);
+        at->lr = done.lr;
+        if (!isfinite(done.loss) || done.bad)
+            return diverged(j, &b, &done);
+        if (!j->stepped)
+            count_memory(j, &j->stepped);
+        at->step++;
+        at->loss_sum += done.loss;
+        at->epoch_seconds += ex_seconds() - from;
+        ex_progress_step(&j->progress, &j->run, &b, done.loss,
+                         (double)at->step * c->top.batch / at->epoch_seconds);
+        if (ex_saver_due(&j->saver))
+            NN_TRY(save(j));
     }
+    e->loss = at->loss_sum / at->step;
+    e->lr = at->lr;
+    e->seconds = at->epoch_seconds;
+    e->images_per_s = (double)at->step * c->top.batch / at->epoch_seconds;
     return NN_OK;
+}
+
+/* Collapse that lasted as long as the alarm of the configuration waits. */
+static int alarm_rings(const job *j)
+{
+    return j->at.collapsed >= j->config.alarm.patience;
+}
+
+static nn_status stopped_by_alarm(job *j)
+{
+    return nn_fail(j->err, NN_ECOLLAPSE, "stopped by alarm.action=stop: %s (%s)",
+                   met_verdict_word(j->figures.judged.verdict), j->figures.judged.why);
 }
 
 static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
@@ -154,97 +309,129 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
     char sha[65];
 
     ex_evaluate(&j->evaluator, e->loss, &j->figures);
+    count_memory(j, &j->evaluated);
     e->eval_seconds = ex_seconds() - from;
-    if (j->figures.judged.verdict == MET_DIVERGED)
+    met_verdict v = j->figures.judged.verdict;
+    if (v == MET_DIVERGED)
         return nn_fail(j->err, NN_EDIVERGED,
                        "%s after epoch %d, at a learning rate of %g; try"
                        " a smaller optim.base_lr or a longer optim.warmup_epochs",
                        j->figures.judged.why, e->epoch, e->lr);
+    j->at.collapsed = v == MET_DIMENSIONAL || v == MET_COMPLETE ? j->at.collapsed + 1 : 0;
     int stop = alarm_rings(j) && j->config.alarm.action == EX_ALARM_STOP;
     if (last || stop)
         ex_weights_sha256(&j->run.store, sha);
     ex_log_epoch(&j->log, e, &j->figures, last || stop ? sha : NULL);
     ex_progress_epoch(&j->progress, e, &j->figures, 1);
-    if (j->collapsed == j->config.alarm.patience
+    if (j->at.collapsed == j->config.alarm.patience
         && j->config.alarm.action == EX_ALARM_WARN)
         ex_progress_note(&j->progress, "       alarm: %s in %d evaluations running; %s",
-                         met_verdict_word(j->figures.judged.verdict), j->collapsed,
-                         j->figures.judged.why);
-    if (stop)
-        return nn_fail(j->err, NN_ECOLLAPSE, "stopped by alarm.action=stop: %s (%s)",
-                       met_verdict_word(j->figures.judged.verdict),
-                       j->figures.judged.why);
-    return NN_OK;
+                         met_verdict_word(v), j->at.collapsed, j->figures.judged.why);
+    return stop ? stopped_by_alarm(j) : NN_OK;
+}
+
+/* One epoch from where it stands to its end, evaluation and files included. */
+static nn_status run_epoch(job *j)
+{
+    const ex_config *c = &j->config;
+    ex_epoch e = { .epoch = j->at.epoch + 1 };
+    int last = e.epoch == c->top.epochs, measured = last || e.epoch % c->metrics.every == 0;
+    nn_status stop = NN_OK;
+
+    nn_status status = train_epoch(j, &e);
+    if (status == NN_EDIVERGED) {
+        e.lr = j->at.lr;
+        e.loss = e.images_per_s = NAN;
+        ex_log_diverged(&j->log, &e, &j->figures, j->err->text);
+    }
+    if (status != NN_OK || asked_to_stop)
+        return status;
+    if (measured) {
+        stop = evaluate_epoch(j, &e, last);
+        if (stop == NN_EDIVERGED) {
+            ex_log_diverged(&j->log, &e, &j->figures, j->err->text);
+            return stop;
+        }
+    } else {
+        ex_progress_epoch(&j->progress, &e, &j->figures, 0);
+    }
+    j->at.epoch++;
+    j->at.step = 0;
+    j->at.loss_sum = j->at.epoch_seconds = 0;
+    log_state(j, "running", 0, "", NULL);
+    if (last || stop != NN_OK)                  /* that is written by finish() */
+        return stop;
+    return measured ? ex_log_write(&j->log, j->err)
+                    : ex_log_write_status(&j->log, j->err);
 }
 
 static nn_status train(job *j)
 {
-    const ex_config *c = &j->config;
-
-    for (int epoch = 1; epoch <= c->top.epochs && !asked_to_stop; epoch++) {
-        ex_epoch e = { .epoch = epoch };
-        int last = epoch == c->top.epochs,
-            measured = last || epoch % c->metrics.every == 0;
-
-        nn_status status = train_epoch(j, &e);
-        if (status == NN_EDIVERGED) {
-            e.loss = NAN;
-            ex_log_diverged(&j->log, &e, &j->figures, j->err->text);
-        }
-        if (status != NN_OK || asked_to_stop)
-            return status;
-        j->epoch = epoch;
-        if (measured) {
-            status = evaluate_epoch(j, &e, last);
-            if (status == NN_EDIVERGED)
-                ex_log_diverged(&j->log, &e, &j->figures, j->err->text);
-            if (status != NN_OK)
-                return status;
-        } else {
-            ex_progress_epoch(&j->progress, &e, &j->figures, 0);
-        }
-        ex_log_state(&j->log, "running", epoch, 0, "", elapsed(j), NULL);
-        if (!last)                              /* the last is written by finish() */
-            NN_TRY(measured ? ex_log_write(&j->log, j->err)
-                            : ex_log_write_status(&j->log, j->err));
-    }
+    if (alarm_rings(j) && j->config.alarm.action == EX_ALARM_STOP)
+        return stopped_by_alarm(j);             /* and gone on with: it stays stopped */
+    while (j->at.epoch < j->config.top.epochs && !asked_to_stop)
+        NN_TRY(run_epoch(j));
     return NN_OK;
+}
+
+/* The run that is under way, for the one error that has nowhere to return to. */
+static job *under_way;
+
+void ex_train_no_memory(const char *text)
+{
+    if (!under_way || !under_way->log.status)
+        return;
+    log_state(under_way, "failed", NN_ERUN, text, NULL);
+    ex_log_write_status(&under_way->log, NULL);
+}
+
+/* ---- the end ----------------------------------------------------------------------- */
+
+/* Saves what is worth going on from; the word for how the run ended. */
+static const char *last_checkpoint(job *j, nn_status *status)
+{
+    int number = (int)asked_to_stop;
+
+    if (*status == NN_EDIVERGED)
+        return "diverged";
+    if ((*status == NN_OK || *status == NN_ECOLLAPSE) && !j->over) {
+        nn_status asked = *status;
+        *status = save(j);
+        if (*status == NN_OK)
+            *status = asked;
+    }
+    if (*status != NN_OK && *status != NN_ECOLLAPSE)
+        return "failed";
+    if (*status == NN_ECOLLAPSE || j->at.epoch == j->config.top.epochs)
+        return "finished";
+    *status = nn_fail(j->err, NN_EAGAIN, "signal %d (%s) in epoch %d, after step %d of %d:"
+                      " saved; the same command with --resume goes on", number,
+                      strsignal(number), j->at.epoch + 1, j->at.step, j->run.steps);
+    return "interrupted";
 }
 
 /* Writes how it ended and returns the exit code. */
 static int finish(job *j, nn_status status)
 {
-    static const char *const state[] = {
-        [NN_OK] = "finished", [NN_ECOLLAPSE] = "finished", [NN_EDIVERGED] = "diverged"
-    };
-    int code = (int)status, signal_number = (int)asked_to_stop;
-    const char *word = status <= NN_EDIVERGED && state[status] ? state[status] : "failed";
+    const char *word = last_checkpoint(j, &status);
+    int failed = strcmp(word, "failed") == 0;
     char sha[65];
     nn_err worse = {0};
 
-    if (status == NN_OK && signal_number && j->epoch < j->config.top.epochs) {
-        word = "interrupted";
-        code = 128 + signal_number;
-        nn_fail(j->err, status,
-                "signal %d (%s) in epoch %d; running it again starts over", signal_number,
-                strsignal(signal_number), j->epoch + 1);
-    }
-    int failed = strcmp(word, "failed") == 0;
     ex_weights_sha256(&j->run.store, sha);
-    ex_log_state(&j->log, word, j->epoch, code, j->err->text, elapsed(j),
-                 failed ? NULL : sha);
-    if (!failed && ex_log_write(&j->log, &worse) != NN_OK) {
+    log_state(j, word, (int)status, j->err->text, failed ? NULL : sha);
+    if (!failed && !j->over && ex_log_write(&j->log, &worse) != NN_OK) {
         *j->err = worse;
         failed = 1;
-        code = NN_ERUN;
-        ex_log_state(&j->log, "failed", j->epoch, code, worse.text, elapsed(j), NULL);
+        status = NN_ERUN;
+        log_state(j, "failed", (int)status, worse.text, NULL);
     }
     if (failed)         /* perhaps the disk is full; then the state in the file stays */
         ex_log_write_status(&j->log, NULL);
     else
         ex_progress_end(&j->progress, &j->log, &j->evaluator, &j->figures,
                         strcmp(word, "finished") == 0);
-    return code;
+    return (int)status;
 }
 
 /* The one object of --json: how it ended, then the newest figures. */
@@ -273,22 +460,19 @@ static void print_json(const job *j, int code)
 int ex_train(const ex_train_options *o, nn_err *err)
 {
     job *j = calloc(1, sizeof *j);
-    int code;
 
     NN_NEED(j, "out of memory");
+    j->options = o;
     j->err = err;
     j->folder.lock = -1;
     j->start = ex_seconds();
+    under_way = j;
     watch_signals();
-    nn_status status = begin(j, o);
-    if (status != NN_OK) {
-        code = (int)status;
-    } else {
-        status = train(j);
-        code = finish(j, status);
-    }
+    nn_status status = begin(j);
+    int code = status == NN_OK ? finish(j, train(j)) : (int)status;
     if (o->json)
         print_json(j, code);
+    under_way = NULL;
     ex_log_free(&j->log);
     ex_folder_close(&j->folder);
     ex_run_free(&j->run);

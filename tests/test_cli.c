@@ -82,9 +82,8 @@ static const misuse misuses[] = {
       "fullrank train: --threads wants a whole number from 1 to 1024, not '0'" },
     { { "train", "--threads=two" },
       "fullrank train: --threads wants a whole number from 1 to 1024, not 'two'" },
-    { { "train", "--resume" },
-      "fullrank train: --resume is not there yet: a stopped run starts"
-      " over; the same configuration and seed give the same weights" },
+    { { "train", "--resume=now" },
+      "fullrank train: --resume is given alone or as --resume=auto, not 'now'" },
     { { "train", "--nonsense" }, "fullrank train: unrecognized option '--nonsense'" },
     { { "doctor", "now" }, "fullrank doctor: one argument too many: 'now'" },
     { { "report" }, "fullrank report: too few arguments" },
@@ -609,11 +608,11 @@ START_TEST(a_full_disk_ends_with_1_and_spares_what_was_there)
     const char *folder = program_keep(strdup(program_run_folder("runs")));
     char *before = picture_of(folder);
 
-    program_most_bytes = 8000; /* config.yaml and metrics fit, snapshots.jsonl does not */
+    program_most_bytes = 8000; /* status.json fits, the checkpoint does not */
     program_result r = program("train", "a.yaml", "--quiet", "--out=fresh", NULL);
     ck_assert_int_eq(r.exit, 1);
     ck_assert_msg(
-        strstr(r.err, "snapshots.jsonl: cannot be written: File too large; the limit on"
+        strstr(r.err, "last.safetensors: cannot be written: File too large; the limit on"
                       " file sizes is too low (ulimit -f)\n"),
         "%s", r.err);
     ck_assert_msg(!strstr(r.err, ".new"), "%s", r.err);
@@ -624,7 +623,8 @@ START_TEST(a_full_disk_ends_with_1_and_spares_what_was_there)
     ck_assert_str_eq(picture_of(folder), before);
 
     char path[4300];
-    snprintf(path, sizeof path, "%s/snapshots.jsonl.new", program_run_folder("fresh"));
+    snprintf(path, sizeof path, "%s/checkpoints/last.safetensors.new",
+             program_run_folder("fresh"));
     ck_assert_msg(access(path, F_OK) != 0, "half a file was left behind");
     snprintf(path, sizeof path, "%s/config.yaml.new", folder);
     ck_assert_msg(access(path, F_OK) != 0, "half a file was left behind");
@@ -665,16 +665,17 @@ START_TEST(a_killed_run_leaves_whole_lines)
 }
 END_TEST
 
+static const int stopping[] = { SIGINT, SIGTERM, SIGUSR1, SIGHUP };
+
 START_TEST(a_signal_ends_the_run_in_good_order)
 {
-    static const int signals[] = { SIGINT, SIGTERM };
     pid_t pid = long_run();
-    kill(pid, signals[_i]);
-    ck_assert_int_eq(program_wait(pid), 128 + signals[_i]);
+    kill(pid, stopping[_i]);
+    ck_assert_int_eq(program_wait(pid), 75);
     const char *folder = program_run_folder("runs");
     json_t *s = program_json(folder, "status.json");
     ck_assert_str_eq(text_at(s, "state"), "interrupted");
-    ck_assert_int_eq((int)number_at(s, "exit"), 128 + signals[_i]);
+    ck_assert_int_eq((int)number_at(s, "exit"), 75);
     json_t *lines = program_lines(folder, "metrics.jsonl");
     ck_assert_int_eq(
         (int)number_at(json_array_get(lines, json_array_size(lines) - 1), "epoch"),
@@ -740,7 +741,8 @@ Suite *suite_cli(void)
     tcase_add_test(tc, a_place_that_cannot_be_written_is_named_at_once);
     tcase_add_test(tc, a_full_disk_ends_with_1_and_spares_what_was_there);
     tcase_add_test(tc, a_killed_run_leaves_whole_lines);
-    tcase_add_loop_test(tc, a_signal_ends_the_run_in_good_order, 0, 2);
+    tcase_add_loop_test(tc, a_signal_ends_the_run_in_good_order, 0,
+                        (int)NN_COUNT(stopping));
     tcase_add_test(tc, a_run_has_one_writer);
     tcase_add_test(tc, running_again_starts_over_and_says_so);
     suite_add_tcase(s, tc);

@@ -1,0 +1,52 @@
+#ifndef EX_CHECKPOINT_H
+#define EX_CHECKPOINT_H
+
+#include "experiments/runlog.h"
+#include "experiments/safetensors.h"
+
+/* Checkpoints: <run>/checkpoints/last.safetensors and, before it, prev.safetensors.
+ *
+ *   tensors    every parameter and running statistic under its own name, in PyTorch's
+ *              layout; "optim.<name>.<slot>": the optimiser's; "run.metrics.jsonl" and
+ *              "run.snapshots.jsonl": the log so far, as bytes
+ *   metadata   settings, fingerprints of the data, seed, and where the run stands
+ *
+ * That is all there is: random numbers are functions of (seed, epoch, sample) and the
+ * schedule one of the step, so they have no state.  A run that goes on from a checkpoint
+ * ends in the same bits as one that was never stopped. */
+typedef struct ex_place {
+    int epoch, step;                    /* finished epochs; steps done of the next one */
+    double loss_sum, lr;                /* over those steps; of the newest one */
+    double epoch_seconds, seconds;      /* training in that epoch; the run so far */
+    int collapsed;                      /* bad verdicts in a row */
+    int resumed;                        /* how often it was gone on with */
+    double raw_pixel_knn, untrained_knn, untrained_erank;
+} ex_place;
+
+typedef struct ex_saver {
+    ex_tensor *list; int count;         /* everything but the log */
+    float *room;
+    double due;                         /* ex_seconds: not before */
+    int whole;                          /* 1: last.safetensors is good and becomes prev */
+    ex_place saved;                     /* the newest one on disk */
+    int any;                            /* 1: there is one */
+} ex_saver;
+
+/* Takes all memory it needs from the forever arena. */
+ex_saver  ex_saver_new(ex_run *run);
+
+/* Whether checkpoint.seconds have passed. */
+int       ex_saver_due(const ex_saver *s);
+nn_status ex_saver_save(ex_saver *s, const ex_run *run, const ex_folder *folder,
+                        const ex_log *log, const ex_place *place, nn_err *err);
+
+/* Goes on from last.safetensors or, when that is missing or damaged, from prev: fills the
+ * network, the optimiser, the log and *place.  place->epoch = -1: there is none.  `note`
+ * (may be NULL) gets what a person should know: "" or why prev was taken.
+ *   NN_ECHECKPOINT  there are some, all damaged
+ *   NN_ECONFIG      other settings; every key that differs is named
+ *   NN_EDATA        other data */
+nn_status ex_saver_load(ex_saver *s, ex_run *run, const ex_folder *folder, ex_log *log,
+                        ex_place *place, nn_err *note, nn_err *err);
+
+#endif

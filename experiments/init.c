@@ -1,0 +1,180 @@
+#include "experiments/init.h"
+
+#include <errno.h>
+#include <sha2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "experiments/safetensors.h"
+#include "experiments/words.h"
+
+/* The map from the names in a file to ours: prefixes that wrappers of a model put before
+ * every name, and names that have no place here.  Prefixes are taken off one after the
+ * other, as long as one fits. */
+static const char *const prefixes[] = {
+    "module.",                          /* DistributedDataParallel */
+    "model.", "backbone.", "encoder.",  /* usual names for the model inside a method */
+};
+
+static const struct rule { const char *text; int at_end, heads; const char *why; } left[] = {
+    { ".num_batches_tracked", 1, 0, "BatchNorm's counter, which only PyTorch uses" },
+    { "optim.", 0, 0, "the optimiser in a checkpoint of ours" },
+    { "run.", 0, 0, "the log in a checkpoint of ours" },
+    { "fc.", 0, 1, "torchvision's classifier" },
+    { "projector.", 0, 1, "the method's, unless init.part is all" },
+    { "predictor.", 0, 1, "the method's, unless init.part is all" },
+};
+
+void ex_init_help(FILE *f)
+{
+    fputs("  Names in the file are torchvision's (conv1.weight, layer1.0.bn1.running_mean).\n"
+          "  Taken off their beginning:", f);
+    for (size_t i = 0; i < NN_COUNT(prefixes); i++)
+        fprintf(f, " %s", prefixes[i]);
+    fputs("\n  Left out:\n", f);
+    for (size_t i = 0; i < NN_COUNT(left); i++)
+        fprintf(f, "    %-24s %s\n", left[i].text, left[i].why);
+}
+
+static int starts(const char *name, const char *with)
+{
+    return strncmp(name, with, strlen(with)) == 0;
+}
+
+static int ends(const char *name, const char *with)
+{
+    size_t n = strlen(name), w = strlen(with);
+    return n >= w && strcmp(name + n - w, with) == 0;
+}
+
+static const char *plain(const char *name)
+{
+    for (size_t i = 0; i < NN_COUNT(prefixes); i++)
+        if (starts(name, prefixes[i])) {
+            name += strlen(prefixes[i]);
+            i = (size_t)-1;                     /* from the first again */
+        }
+    return name;
+}
+
+/* The rule that leaves it out, -1: none. */
+static int rule_for(const char *name, int part)
+{
+    for (int i = 0; i < (int)NN_COUNT(left); i++)
+        if ((!left[i].heads || part == EX_INIT_BACKBONE)
+            && (left[i].at_end ? ends(name, left[i].text) : starts(name, left[i].text)))
+            return i;
+    return -1;
+}
+
+/* The tensor of the file that means `name`; a second one is an error. */
+static const ex_tensor *find(const ex_tensors *f, const char *name, int part, ex_words *w)
+{
+    const ex_tensor *found = NULL;
+
+    for (int i = 0; i < f->count; i++) {
+        const char *text = f->list[i].name;
+        if (rule_for(plain(text), part) >= 0 || strcmp(plain(text), name) != 0)
+            continue;
+        if (found)
+            ex_say(w, "%s%s is there twice: as %s too", w->count ? ", " : "", text,
+                   found->name);
+        found = &f->list[i];
+    }
+    return found;
+}
+
+static int known(const ex_run *run, int tensors, const char *name)
+{
+    for (int i = 0; i < tensors; i++)
+        if (strcmp(run->store.list[i]->name, name) == 0)
+            return 1;
+    return 0;
+}
+
+/* Everything that does not fit goes to *w, what is left out on purpose to *skipped. */
+static void check(const ex_run *run, const ex_tensors *f, int part, int tensors,
+                  ex_words *w, ex_words *skipped)
+{
+    int times[NN_COUNT(left)] = {0};
+    char a[128], b[128];
+
+    for (int i = 0; i < tensors; i++) {
+        const nn_param *p = run->store.list[i];
+        ex_tensor want = ex_tensor_of(p->name, &p->shape, p->val);
+        const ex_tensor *t = find(f, p->name, part, w);
+        const char *comma = w->count ? ", " : "";
+        if (!t)
+            ex_say(w, "%s%s is missing", comma, p->name);
+        else if (!ex_tensor_same(t, &want))
+            ex_say(w, "%s%s is %s and should be %s", comma, t->name,
+                   ex_tensor_text(t, a, sizeof a), ex_tensor_text(&want, b, sizeof b));
+    }
+    for (int i = 0; i < f->count; i++) {
+        const char *name = f->list[i].name;
+        int rule = rule_for(plain(name), part);
+        if (rule >= 0)
+            times[rule]++;
+        else if (!known(run, tensors, plain(name)))
+            ex_say(w, "%s%s is not known", w->count ? ", " : "", name);
+    }
+    for (size_t i = 0; i < NN_COUNT(left); i++)
+        if (times[i])
+            ex_say(skipped, "%s%d of %s%s%s", skipped->count ? ", " : "", times[i],
+                   left[i].at_end ? "*" : "", left[i].text,
+                   left[i].at_end ? "" : "*");
+}
+
+static nn_status take(ex_run *run, const ex_tensors *f, int part, int tensors,
+                      nn_err *err)
+{
+    size_t most = 0;
+    for (int i = 0; i < tensors; i++)
+        if (nn_shape_count(&run->store.list[i]->shape) > most)
+            most = nn_shape_count(&run->store.list[i]->shape);
+    float *room = malloc(sizeof *room * (most + 1));
+    ex_words none = {0};
+    if (!room)
+        return nn_fail(err, NN_ERUN, "init.from: out of memory");
+    for (int i = 0; i < tensors; i++) {
+        const nn_param *p = run->store.list[i];
+        ex_tensor to = ex_tensor_of(p->name, &p->shape, p->val);
+        ex_tensor_take(find(f, p->name, part, &none), &to, room);
+    }
+    free(room);
+    return NN_OK;
+}
+
+nn_status ex_init_load(ex_run *run, nn_err *note, nn_err *err)
+{
+    const char *path = run->config->init.from;
+    int part = run->config->init.part,
+        tensors = part == EX_INIT_ALL ? run->store.count : run->backbone;
+    char wrong[3500] = "", skipped[400] = "";
+    ex_words w = { wrong, sizeof wrong, 0, 0 }, s = { skipped, sizeof skipped, 0, 0 };
+    ex_tensors f;
+
+    nn_status status = ex_tensors_read(&f, path, err);
+    if (status == NN_OK) {
+        check(run, &f, part, tensors, &w, &s);
+        if (w.count)
+            status = nn_fail(err, NN_ECHECKPOINT, "%s: does not fit %s: %s", path,
+                             run->config->model->name, wrong);
+    }
+    if (status == NN_OK)
+        status = take(run, &f, part, tensors, err);
+    if (status == NN_OK)
+        nn_fail(note, NN_OK, "%d tensors from %s%s%s", tensors, path,
+                s.count ? "; left out: " : "", skipped);
+    ex_tensors_free(&f);
+    return status;
+}
+
+nn_status ex_init_sha256(const char *path, const char *where, char out[65], nn_err *err)
+{
+    errno = 0;
+    if (!SHA256File(path, out))
+        return nn_fail(err, NN_ECONFIG, "%s: init.from: %s: cannot be read: %s", where,
+                       path, errno ? strerror(errno) : "unknown reason");
+    return NN_OK;
+}
