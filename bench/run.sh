@@ -5,6 +5,7 @@
 #
 #   MODELS="conv3 resnet8"   ROUNDS=9   SECONDS_EACH=1   BATCH=256   THREADS=<cores>
 #   PYTHON=python3           a Python that has torch; without one, our side is timed alone
+#   PEER=PATH/TO/step        another build of our step in PyTorch's place (bench/free.sh)
 #
 # On a shared machine a time says little; a ratio says something if both sides met the
 # same conditions.  So all programs stay alive and take turns, in rotating order, a second
@@ -20,6 +21,7 @@ each=${SECONDS_EACH:-1}
 batch=${BATCH:-256}
 threads=${THREADS:-$(nproc)}
 python=${PYTHON:-python3}
+peer=${PEER:-}
 
 work=$(mktemp -d)
 pids=()
@@ -85,7 +87,9 @@ ticks()
 }
 
 has_torch=0
-if "$python" -c 'import torch' 2>/dev/null; then
+if [ -n "$peer" ]; then
+    :
+elif "$python" -c 'import torch' 2>/dev/null; then
     has_torch=1
 else
     echo "PyTorch is not there (PYTHON=$python), so our side is timed alone;" \
@@ -99,6 +103,9 @@ echo "rounds: $rounds of $each s a side, batch $batch (images a step; each is tw
 for model in $models; do
     echo "$model"
     join ours "$step" "$model" "$batch" "$threads"
+    if [ -n "$peer" ]; then
+        join peer "$peer" "$model" "$batch" "$threads"
+    fi
     if [ $has_torch = 1 ]; then
         for layout in contiguous channels_last; do
             join "torch-$layout" "$python" "$here/torch_step.py" "$model" "$batch" \
@@ -132,6 +139,8 @@ for model in $models; do
             printf "  %8.1f", $i
         if (n == 3)
             printf "  ratio %.2f", ($6 < $7 ? $6 : $7) / $5
+        if (n == 2)
+            printf "  ratio %.3f", $5 / $6
         print (stolen > 0.05 ? "  dropped" : "")
         if (stolen > 0.05)
             next
@@ -142,6 +151,8 @@ for model in $models; do
             last[kept] = batch / $7 * 1e3
             ratio[kept] = ($6 < $7 ? $6 : $7) / $5
         }
+        if (n == 2)
+            ratio[kept] = $5 / $6
     }
     END {
         if (!kept) { print "  every round was disturbed: no figure"; exit }
@@ -151,6 +162,11 @@ for model in $models; do
                    median(plain, kept), median(last, kept)
             m = median(ratio, kept)     # sorts the ratios
             printf "\n  ratio, ours / the better torch: %.2f (from %.2f to %.2f)", \
+                   m, ratio[1], ratio[kept]
+        }
+        if (n == 2) {
+            m = median(ratio, kept)
+            printf "\n  time of a step, ours / the peer: %.3f (from %.3f to %.3f)", \
                    m, ratio[1], ratio[kept]
         }
         print ""

@@ -4,6 +4,7 @@
 #include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "experiments/safetensors.h"
 #include "experiments/words.h"
@@ -172,6 +173,10 @@ nn_status ex_init_load(ex_run *run, nn_err *note, nn_err *err)
 
 nn_status ex_init_sha256(const char *path, const char *where, char out[65], nn_err *err)
 {
+    struct stat st;
+
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))   /* a pipe might never end */
+        return nn_fail(err, NN_ECONFIG, "%s: init.from: %s: is not a file", where, path);
     errno = 0;
     if (!SHA256File(path, out))
         return nn_fail(err, NN_ECONFIG, "%s: init.from: %s: cannot be read: %s", where,
