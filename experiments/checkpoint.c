@@ -134,10 +134,17 @@ int ex_saver_due(const ex_saver *s)
     return ex_seconds() >= s->due;
 }
 
+/* Sets when the next one is due, after one that took so long. */
+static void wait(ex_saver *s, const ex_run *run, double took)
+{
+    double pause = run->config->checkpoint.seconds, rest = least_share * took;
+    s->due = pause > 0 ? ex_seconds() + (pause > rest ? pause : rest) : 0;
+}
+
 nn_status ex_saver_save(ex_saver *s, const ex_run *run, const ex_folder *folder,
                         const ex_log *log, const ex_place *place, nn_err *err)
 {
-    double from = ex_seconds(), pause = run->config->checkpoint.seconds;
+    double from = ex_seconds();
     char at[128] = "";
     nn_err why = {0};
 
@@ -156,8 +163,10 @@ nn_status ex_saver_save(ex_saver *s, const ex_run *run, const ex_folder *folder,
     }
     s->whole = s->any = 1;
     s->saved = *place;
-    double now = ex_seconds(), rest = least_share * (now - from);
-    s->due = pause > 0 ? now + (pause > rest ? pause : rest) : 0;
+    double took = ex_seconds() - from;
+    s->times++;
+    s->spent += took;
+    wait(s, run, took);
     return NN_OK;
 }
 
@@ -234,6 +243,7 @@ static nn_status fits(const ex_saver *s, const ex_tensors *f, const char *path, 
 static nn_status take_all(ex_saver *s, const ex_tensors *f, const char *path, ex_log *log,
                           ex_place *place, nn_err *err)
 {
+    int epochs = log->run->config->top.epochs, steps = log->run->steps;
     const ex_tensor *metrics = ex_tensors_find(f, metrics_name),
                     *snapshots = ex_tensors_find(f, snapshots_name);
     ex_place found = {0};
@@ -241,6 +251,9 @@ static nn_status take_all(ex_saver *s, const ex_tensors *f, const char *path, ex
 
     if (wrong)
         return nn_fail(err, NN_ECHECKPOINT, "%s: does not tell its '%s'", path, wrong);
+    if (found.epoch < 0 || found.epoch > epochs || found.step < 0 || found.step > steps)
+        return nn_fail(err, NN_ECHECKPOINT, "%s: stands in epoch %d, step %d, of %d epochs"
+                       " of %d steps", path, found.epoch + 1, found.step, epochs, steps);
     NN_TRY(fits(s, f, path, err));
     if (!ex_log_restore(log, metrics->data, metrics->bytes, snapshots->data,
                         snapshots->bytes, ex_tensors_word(f, "started")))
@@ -308,6 +321,7 @@ nn_status ex_saver_load(ex_saver *s, ex_run *run, const ex_folder *folder, ex_lo
     s->whole = from == 0;
     s->any = 1;
     s->saved = *place;
+    wait(s, run, 0);
     place->resumed++;
     return NN_OK;
 }

@@ -30,6 +30,7 @@ typedef struct ex_saver {
     int whole;                          /* 1: last.safetensors is good and becomes prev */
     ex_place saved;                     /* the newest one on disk */
     int any;                            /* 1: there is one */
+    int times; double spent;            /* written by this process; seconds in all */
 } ex_saver;
 
 /* Takes all memory it needs from the forever arena. */

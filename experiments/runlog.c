@@ -243,10 +243,11 @@ void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
         (json_int_t)(l->grown ? ex_run_grown(l->run) - l->grown : 0)));
 }
 
-void ex_log_saved(ex_log *l, int epoch, int step)
+void ex_log_saved(ex_log *l, int epoch, int step, int times, double seconds)
 {
-    json_object_set_new(l->status, "saved", json_pack("{s:i, s:i}", "epoch", epoch, "step",
-                                                      step));
+    json_object_set_new(l->status, "saved", json_pack(
+        "{s:i, s:i, s:i, s:f}", "epoch", epoch, "step", step, "times", times, "seconds",
+        seconds));
 }
 
 void ex_log_resumed(ex_log *l, int times)

@@ -46,9 +46,10 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
 void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
                   const char *message, double seconds, const char *sha256);
 
-/* Where the newest checkpoint stands: finished epochs, steps of the next one.  And how
- * often the run was gone on with. */
-void ex_log_saved(ex_log *l, int epoch, int step);
+/* Where the newest checkpoint stands: finished epochs, steps of the next one; how many
+ * this process wrote, and the seconds that took in all.  And how often the run was gone on
+ * with. */
+void ex_log_saved(ex_log *l, int epoch, int step, int times, double seconds);
 void ex_log_resumed(ex_log *l, int times);
 
 /* Call after the first step and the first evaluation of a process: status.json then tells how often the system was asked for

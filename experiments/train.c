@@ -110,7 +110,7 @@ static nn_status save(job *j)
 {
     j->at.seconds = elapsed(j);
     NN_TRY(ex_saver_save(&j->saver, &j->run, &j->folder, &j->log, &j->at, j->err));
-    ex_log_saved(&j->log, j->at.epoch, j->at.step);
+    ex_log_saved(&j->log, j->at.epoch, j->at.step, j->saver.times, j->saver.spent);
     return NN_OK;
 }
 
@@ -141,7 +141,7 @@ static nn_status measure_untrained(job *j)
 }
 
 /* After ex_saver_load: the network stands at j->at, the log is as it was there. */
-static void go_on(job *j)
+static nn_status go_on(job *j)
 {
     const ex_place *at = &j->at;
 
@@ -149,25 +149,26 @@ static void go_on(job *j)
     j->evaluator.untrained_erank = at->untrained_erank;
     ex_log_baseline(&j->log, at->raw_pixel_knn, at->untrained_knn, &j->evaluator);
     ex_log_recall(&j->log, &j->figures);
-    ex_log_saved(&j->log, at->epoch, at->step);
+    ex_log_saved(&j->log, at->epoch, at->step, 0, 0);
     log_state(j, "running", 0, "", NULL);
     j->progress.before = (long)at->epoch * j->run.steps + at->step;
     if (at->epoch == j->config.top.epochs) {
         j->over = strcmp(j->folder.was, "finished") == 0;
         ex_progress_note(&j->progress, "this run is complete: nothing is left to train");
-        return;
+        return NN_OK;
     }
+    NN_TRY(ex_log_write_status(&j->log, j->err));
     ex_progress_note(&j->progress, "going on in epoch %d of %d after step %d of %d",
                      at->epoch + 1, j->config.top.epochs, at->step, j->run.steps);
     ex_progress_baselines(&j->progress, &j->run, &j->evaluator, at->raw_pixel_knn,
                           at->untrained_knn);
+    return NN_OK;
 }
 
 static nn_status begin(job *j)
 {
     const ex_train_options *o = j->options;
     nn_err *err = j->err, note = {0}, warning = {0};
-    int known = 0;
 
     NN_TRY(choose_machine(o->threads, err));
     NN_TRY(ex_config_load(&j->config, o->file, o->pairs, o->pair, &j->text, err));
@@ -189,13 +190,10 @@ static nn_status begin(job *j)
     if (o->resume) {
         NN_TRY(ex_saver_load(&j->saver, &j->run, &j->folder, &j->log, &j->at, &warning,
                              err));
-        known = j->at.epoch >= 0;
         if (warning.text[0])                    /* not a matter of --quiet */
             fprintf(stderr, "%s\n", warning.text);
-        if (known) {
-            go_on(j);
-            return NN_OK;
-        }
+        if (j->at.epoch >= 0)
+            return go_on(j);
         j->at = (ex_place){0};
         ex_progress_note(&j->progress, "no checkpoint yet: starting at the beginning");
     } else if (j->folder.was[0]) {
