@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,8 @@ static const char *place_from(const ex_tensors *f, ex_place *place)
         const char *text = ex_tensors_word(f, numbers[i].word);
         char *end = NULL, *field = (char *)place + numbers[i].at;
         double x = text ? strtod(text, &end) : 0;
-        if (!text || end == text || *end)
+        if (!text || end == text || *end
+            || (numbers[i].whole && !(x >= 0 && x <= INT_MAX)))
             return numbers[i].word;
         if (numbers[i].whole)
             *(int *)(void *)field = (int)x;
@@ -251,7 +253,8 @@ static nn_status take_all(ex_saver *s, const ex_tensors *f, const char *path, ex
 
     if (wrong)
         return nn_fail(err, NN_ECHECKPOINT, "%s: does not tell its '%s'", path, wrong);
-    if (found.epoch < 0 || found.epoch > epochs || found.step < 0 || found.step > steps)
+    if (found.epoch > epochs || found.step > steps
+        || (found.epoch == epochs && found.step > 0))
         return nn_fail(err, NN_ECHECKPOINT, "%s: stands in epoch %d, step %d, of %d epochs"
                        " of %d steps", path, found.epoch + 1, found.step, epochs, steps);
     NN_TRY(fits(s, f, path, err));

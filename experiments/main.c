@@ -8,6 +8,7 @@
 
 #include "experiments/ask.h"
 #include "experiments/config.h"
+#include "experiments/plan.h"
 #include "experiments/report.h"
 #include "experiments/train.h"
 #include "experiments/version.h"
@@ -45,6 +46,13 @@ static const struct argp_option train_options[] = {
     { "quiet", OPT_QUIET, NULL, 0, "Print errors only", 0 },
     { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
     { 0 }
+};
+
+static const struct argp_option plan_options[] = {
+    { "seed", OPT_SEED, "N", 0, "The same as seed=N", 0 },
+    { "threads", OPT_THREADS, "N", 0, "Threads to use", 0 },
+    { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
+    {0}
 };
 
 static const struct argp_option doctor_options[] = {
@@ -132,6 +140,23 @@ static int train(line *l)
     return code;
 }
 
+static int plan(line *l)
+{
+    const char **pair = calloc((size_t)l->words + 1, sizeof *pair);
+    int pairs = 0;
+
+    if (!pair)
+        return nn_fail(&l->err, NN_ERUN, "out of memory");
+    for (int i = 1; i < l->words; i++)
+        pair[pairs++] = l->word[i];
+    if (l->setting[0][0])
+        pair[pairs++] = l->setting[0];
+    const ex_plan_options o = { l->word[0], pairs, pair, l->threads, l->json };
+    int code = (int)ex_plan_print(&o, stdout, &l->err);
+    free(pair);
+    return code;
+}
+
 static int report(line *l)
 {
     return (int)ex_report(l->words, l->word, l->output ? l->output : "report.html",
@@ -164,6 +189,12 @@ static const struct command {
       "collapse,"
       " 4 diverged, 5 data, 6 checkpoint, 75 interrupted and saved (--resume goes on).",
       1, 1 << 20, train_options, train },
+    { "plan", "CONFIG.yaml [KEY=VALUE...]",
+      "Tell what a run will take: parameters, memory, work, time.\v"
+      "Rehearses parts of a step to see whether the run fits into its memory, then times"
+      " a few real steps and an evaluation.  Writes nothing.  Exit code 1: it does not"
+      " fit.",
+      1, 1 << 20, plan_options, plan },
     { "report", "RUN...",
       "Write one HTML page about runs, and print their table.\v"
       "A RUN is the folder that 'fullrank train' names when it ends.",
@@ -275,6 +306,7 @@ static void end_without_memory(const char *text)
     fflush(stdout);
     fprintf(stderr, "%s\n", text);
     ex_train_no_memory(text);
+    ex_plan_no_memory(text);
     _exit(NN_ERUN);                     /* other threads may be at work: no exit handlers */
 }
 

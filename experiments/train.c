@@ -372,17 +372,6 @@ static nn_status train(job *j)
     return NN_OK;
 }
 
-/* The run that is under way, for the one error that has nowhere to return to. */
-static job *under_way;
-
-void ex_train_no_memory(const char *text)
-{
-    if (!under_way || !under_way->log.status)
-        return;
-    log_state(under_way, "failed", NN_ERUN, text, NULL);
-    ex_log_write_status(&under_way->log, NULL);
-}
-
 /* ---- the end ----------------------------------------------------------------------- */
 
 /* Saves what is worth going on from; the word for how the run ended. */
@@ -453,6 +442,25 @@ static void print_json(const job *j, int code)
     json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     putchar('\n');
     json_decref(o);
+}
+
+/* The run that is under way, for the one error that has nowhere to return to. */
+static job *under_way;
+
+void ex_train_no_memory(const char *text)
+{
+    job *j = under_way;
+
+    if (!j)
+        return;
+    nn_fail(j->err, NN_ERUN, "%s", text);
+    if (j->log.status) {
+        log_state(j, "failed", NN_ERUN, text, NULL);
+        ex_log_write_status(&j->log, NULL);
+    }
+    if (j->options->json)
+        print_json(j, NN_ERUN);
+    fflush(stdout);
 }
 
 int ex_train(const ex_train_options *o, nn_err *err)

@@ -82,7 +82,7 @@ static nn_node *leaf(nn_tape *t, nn_shape shape, const float *val, nn_param *p, 
 {
     nn_node *x = new_node(t);
     x->shape = shape;
-    x->val = (float *)(uintptr_t)val;           /* read only: no operator writes its inputs */
+    x->val = (float *)(uintptr_t)val;   /* read only: no operator writes its inputs */
     x->shared = 1;
     x->param = p;
     x->wants = wants && t->record;

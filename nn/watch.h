@@ -4,24 +4,24 @@
 #include <stdio.h>
 #include "nn/tape.h"
 
-/* Where did the first NaN come from?  A watch hung on a tape (t->watch = &w) looks at every
- * number of a step as it is made: at the values of leaves when they join the tape, at an
- * operator's values after its forward, at each gradient it wrote after its backward.  The
- * first result that is not finite is remembered, with everything needed to name it; with
- * `rows` each result gets a row of a table.  A watched step computes the same bits and
- * takes about twice as long; without a watch an operator costs one test of a pointer.
+/* Where did the first NaN come from?  A watch hung on a tape (t->watch = &w) looks at
+ * every number of a step as it is made: at the values of leaves when they join the tape,
+ * at an operator's values after its forward, at gradients it wrote after its backward.
+ * The first result that is not finite is remembered, with everything needed to name it;
+ * with `rows` each result gets a row of a table.  A watched step computes the same bits in
+ * one and a half times the time; unwatched, an operator costs one test of a pointer.
  *
  *     nn_watch w = { .arena = &own, .rows = 1 };
  *     tape.watch = &w;    ... one step ...    tape.watch = NULL;
  *
- * What it notes outlives the tape's reset, but not the store, whose names it points to. */
+ * What it notes outlives the tape's reset, but not the store, whose names it keeps. */
 typedef enum nn_seen_as { NN_SEEN_LEAF, NN_SEEN_FORWARD, NN_SEEN_BACKWARD } nn_seen_as;
 
 /* A node, as far as words go: "linear (256, 128)", "parameter 'conv1.weight' (8, 9)". */
 typedef struct nn_seen_node {
     const char *op;                     /* NULL for a leaf */
     const char *param;                  /* name of a parameter's leaf, or NULL */
-    int at;                             /* position on the tape, from 0, leaves included */
+    int at;                             /* position on the tape, from 0, with leaves */
     nn_shape shape;
 } nn_seen_node;
 
@@ -31,7 +31,7 @@ typedef struct nn_seen {
     nn_seen_node of;                    /* backward: the input whose gradient it wrote */
     nn_seen_node in[NN_MAX_IN]; int ins;
     size_t count, nans, infs;           /* numbers, and how many of them are none */
-    size_t first; float first_value;    /* place and value of the first one that is none */
+    size_t first; float first_value;    /* place and value of the first that is none */
     float lo, hi; double mean_abs;      /* of the finite ones; 0 when there are none */
     int produced;                       /* 1: all that the operator read was finite */
 } nn_seen;

@@ -133,7 +133,7 @@ START_TEST(a_pinned_view_keeps_what_it_shows)
 
     nn_tape_start(&t, &step, &scratch);
     nn_node *y = nn_input(&t, nn_shape2(2, 2), x, 1);
-    for (int i = 0; i < 6; i++)                 /* backward goes on asking for memory below */
+    for (int i = 0; i < 6; i++)         /* backward goes on asking for memory below */
         y = nn_scale(&t, 2, y);
     nn_node *view = _i ? nn_stopgrad(&t, y) : nn_reshape(&t, y, nn_shape2(4, 1));
     nn_pin(view);
@@ -177,7 +177,7 @@ START_TEST(two_tensors_of_one_name_are_a_bug)
 }
 END_TEST
 
-/* ---- watching for numbers that are none --------------------------------------------- */
+/* ---- watching for numbers that are none -------------------------------------------- */
 
 /* A chain of six operators on a 2 x 3 matrix, and its mean; x0 is where a test may plant.
  *   leaf 0: x    1: weight    2: linear    3: scale    4: relu    5: scale    6: mean */
@@ -236,7 +236,7 @@ START_TEST(a_step_without_nan_is_called_finite)
     chain_run(&c);
     ck_assert_int_eq(c.watch.found, 0);
     says(&c, "every value and gradient of the step is finite");
-    /* two leaves, five values; gradients: mean, scale, relu, scale give one, linear two */
+    /* two leaves, five values; gradients: linear gives two, the others one */
     ck_assert_int_eq(c.watch.count, 2 + 5 + 6);
     chain_free(&c);
 }
@@ -269,12 +269,12 @@ START_TEST(a_bad_parameter_is_named)
 }
 END_TEST
 
-/* Finite numbers whose product is not: the first operator, one in the middle, the last. */
+/* Finite numbers whose product is not: first operator, middle, last. */
 START_TEST(an_operator_that_overflows_is_named)
 {
     static const char *const words[] = {
-        "operator 2, linear (2, 4), forward, from input (2, 3), parameter 'weight' (4, 3):"
-        " 1 of 8 values not finite (first: inf at 7)",
+        "operator 2, linear (2, 4), forward, from input (2, 3), parameter 'weight'"
+        " (4, 3): 1 of 8 values not finite (first: inf at 7)",
         "operator 3, scale (2, 4), forward, from linear (2, 4): 8 of 8 values not finite"
         " (first: inf at 0)",
         "operator 5, scale (2, 4), forward, from relu (2, 4): 7 of 8 values not finite"
@@ -290,7 +290,7 @@ START_TEST(an_operator_that_overflows_is_named)
         c.first = 3e37f;                        /* the least of linear is 14 */
     if (_i == 2)
         c.second = 2e37f;                       /* 14 fits, 32 does not */
-    if (_i == 3) {                              /* a float mean is finite, so plant more */
+    if (_i == 3) {                      /* a mean of floats is finite, so plant more */
         c.second = 1;
         c.tape.watch = NULL;
         nn_node *x = nn_input(&c.tape, nn_shape2(2, 3), c.x, 1);
@@ -318,10 +318,10 @@ END_TEST
 START_TEST(an_overflow_on_the_way_back_is_named)
 {
     static const char *const words[] = {
-        "operator 3, scale (2, 4), backward, gradient of linear (2, 4): 8 of 8 numbers not"
-        " finite (first: inf at 0)",
-        "operator 2, linear (2, 4), backward, gradient of parameter 'weight' (4, 3): 12 of"
-        " 12 numbers not finite (first: inf at 0)",
+        "operator 3, scale (2, 4), backward, gradient of linear (2, 4): 8 of 8 numbers"
+        " not finite (first: inf at 0)",
+        "operator 2, linear (2, 4), backward, gradient of parameter 'weight' (4, 3): 12"
+        " of 12 numbers not finite (first: inf at 0)",
     };
     chain c;
     chain_start(&c);
@@ -488,6 +488,24 @@ START_TEST(one_bad_gradient_is_found_wherever_it_is)
 }
 END_TEST
 
+/* Two threads, awake after many pieces that are fine, find one each; the later parameter's
+ * comes after the earlier's, because that piece is longer. */
+START_TEST(the_first_of_two_bad_gradients_is_named)
+{
+    nn_arena forever = {0};
+    nn_store s = { .arena = &forever };
+    nn_param *first = nn_store_add(&s, "first", NN_PARAMETER, nn_shape1(2650000));
+    nn_param *second = nn_store_add(&s, "second", NN_PARAMETER, nn_shape1(65536));
+
+    nn_par_set_threads(2);
+    first->grad[2649999] = NAN;
+    second->grad[0] = INFINITY;
+    for (int trial = 0; trial < 300; trial++)
+        ck_assert_ptr_eq(nn_store_bad_grad(&s), first);
+    nn_arena_free(&forever);
+}
+END_TEST
+
 START_TEST(bad_numbers_are_counted)
 {
     float x[40] = {0};
@@ -563,6 +581,7 @@ Suite *suite_tape(void)
     tcase_add_test(tc, a_watched_step_is_the_same_step);
     tcase_add_loop_test(tc, a_bad_weight_of_a_network_is_named, 0, 3);
     tcase_add_loop_test(tc, one_bad_gradient_is_found_wherever_it_is, 0, 3);
+    tcase_add_test(tc, the_first_of_two_bad_gradients_is_named);
     tcase_add_test(tc, bad_numbers_are_counted);
     tcase_add_test(tc, products_are_counted);
     suite_add_tcase(s, tc);

@@ -29,7 +29,7 @@ includes()
     # The floor a path stands on; 0 when it stands on none.
     function level(path)
     {
-        if (path ~ /^nn\/(base|arena|rng|par|elem|setting)\./)   return 1
+        if (path ~ /^nn\/(base|arena|room|rng|par|elem|setting)\./)   return 1
         if (path ~ /^nn\/kern\// || path ~ /^nn\/linalg\./)      return 2
         if (path ~ /^nn\/tensor\./)                              return 3
         if (path ~ /^nn\/(tape\.|watch\.|op\.h$|ops\.def$)/)     return 4
