@@ -4,6 +4,9 @@
 #   make check    installs what is missing,                      trains, writes a report
 #                 builds, runs every test          make bench    ours beside PyTorch
 #   make deps     installs what is missing         make floors   who may include whom
+#   make bits     same bits from every compiler    make neon     and on aarch64, emulated
+#   make same-bits    shows it: threads, tables, a kill in the middle
+#   make bench-free   what the same bits cost
 #   make install PREFIX=/usr/local DESTDIR=        make clean
 #
 # SAN=1 with any of them: address and undefined-behaviour sanitizers, in build/san.
@@ -21,6 +24,21 @@ MUST := -std=c17 -fopenmp -fno-fast-math -ffp-contract=off -D_GNU_SOURCE -I. -MM
         $(WARN)
 LIBS := -lz -lyaml -ljansson -lmd -lm
 TEST_LIBS := -lcheck -lsubunit -lrt -pthread
+
+# Flags that change what an operation on floats gives, and with it every result.  What
+# stands in MUST comes later on the line and turns some of them off again; then they would
+# only seem to work.  The rest is harmless: -march=native, -mfma, -O0 to -O3 give the same
+# bits, which `make bits` shows.
+CHANGE := -Ofast -ffast-math -funsafe-math-optimizations -fassociative-math \
+          -freciprocal-math -ffinite-math-only -fno-signed-zeros -fno-honor-% \
+          -fapprox-func -fsingle-precision-constant -fexcess-precision=% \
+          -ffp-contract=fast -ffp-contract=on -ffp-contract=fast-% -ffp-model=% \
+          -ffp-eval-method=% -fdenormal-fp-math% -mdaz-ftz -mrecip% -mlow-precision-% \
+          -mfpmath=% -mno-sse% -msoft-float -m32 -mx32
+CHANGED := $(filter $(CHANGE),$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
+ifneq ($(CHANGED),)
+$(error $(CHANGED) would change the bits of every result: build without it)
+endif
 
 ifdef SAN
 B      := build/san
@@ -43,7 +61,7 @@ LIB_DIR  := nn nn/* optim ssl data metrics
 LIB_SRC  := $(filter-out $(FOREIGN:%=nn/kern/%.c),$(wildcard $(LIB_DIR:%=%/*.c)))
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 BIN_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard experiments/*.c))
-TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/*.c))
+TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out tests/faults.c,$(wildcard tests/*.c)))
 BENCH    := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 ASSETS   := $(wildcard experiments/report/page.*) $(CHART)
 ALL_OBJ  := $(LIB_OBJ) $(BIN_OBJ) $(TEST_OBJ) $(BENCH:=.o)
@@ -70,7 +88,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
-.PHONY: all demo check bench floors install deps need clean
+.PHONY: all demo check bench bench-free floors bits neon same-bits install deps need clean
 .DELETE_ON_ERROR:
 
 all: $(BIN) $(B)/libfullrank.a
@@ -82,12 +100,28 @@ demo: all
 # takes seconds; its limit leaves room for a busy machine, where waiting threads must not
 # spin.
 # One suite alone: make check CK_RUN_SUITE=kern
+IN_TESTS = FULLRANK_BIN=$(CURDIR)/$(BIN) \
+           OMP_WAIT_POLICY=passive CK_DEFAULT_TIMEOUT=60
+
 check: all floors $(B)/check
-	@FULLRANK_BIN=$(CURDIR)/$(BIN) OMP_WAIT_POLICY=passive \
-	 CK_DEFAULT_TIMEOUT=60 CK_TIMEOUT_MULTIPLIER=$(SLOW) $(B)/check
+	@$(IN_TESTS) CK_TIMEOUT_MULTIPLIER=$(SLOW) $(B)/check
 
 bench: all $(BENCH)
 	bench/run.sh $(BENCH)
+
+bench-free: all $(BENCH)
+	bench/free.sh $(BENCH)
+
+# Promise 1 beyond what `make check` can see; each ends with status 1 on a difference.
+# The first two build for themselves, below build/bits and build/aarch64.
+bits:
+	@MAKE='$(MAKE)' tools/bits.sh
+
+neon: all
+	@MAKE='$(MAKE)' FULLRANK_BIN=./$(BIN) tools/neon.sh
+
+same-bits: all
+	@FULLRANK_BIN=./$(BIN) tools/same_bits.sh
 
 floors: $(LIB_OBJ) $(BIN_OBJ)
 	@CC='$(CC)' tools/floors_test.sh

@@ -12,6 +12,17 @@ typedef struct program_result {
     char *out, *err;                    /* all it printed */
 } program_result;
 
+/* Under the sanitizers all takes five times as long and more: tests that repeat something
+ * do it for one case of so many. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer)
+enum { PROGRAM_SHARE = 3 };
+#else
+enum { PROGRAM_SHARE = 1 };
+#endif
+
 /* Finds the program and the root of the tree; call once, before any chdir. */
 void program_find(void);
 const char *program_root(void);

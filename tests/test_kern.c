@@ -336,6 +336,66 @@ START_TEST(batch_normalisation_follows_the_plan_to_the_bit)
 }
 END_TEST
 
+/* The corners in which instruction sets differ: their own maximum of NaN and of two
+ * zeros, and denormals that some flush to zero. */
+static const float corners[] = {
+    0.0f, -0.0f, NAN, -NAN, INFINITY, -INFINITY, 1, -1, 0x1p-149f, -0x1p-149f,
+    0x1.fffffcp-127f, -0x1.fffffcp-127f, FLT_MIN, -FLT_MIN, FLT_MAX, -FLT_MAX,
+};
+enum { CORNERS = sizeof corners / sizeof *corners };
+
+START_TEST(relu_keeps_nan_the_sign_of_zero_and_denormals)
+{
+    const nn_kern *k = _i == 0 ? ref() : rival(_i - 1);
+    if (!k)
+        return;
+    float one[CORNERS + 17], none[CORNERS + 17];
+    for (size_t j = 0; j < CORNERS + 17; j++) {
+        one[j] = 1;
+        none[j] = -0.0f;                        /* x * 1 + -0 is x, whatever its sign */
+    }
+    for (size_t c = 1; c <= CORNERS + 17; c++)          /* whole vectors, parts, both */
+        for (int relu = 0; relu <= 1; relu++) {
+            float *x = edge(c), *y = edge(c), *want = edge(c);
+            for (size_t j = 0; j < c; j++) {
+                x[j] = corners[(c + j) % CORNERS];
+                want[j] = relu && 0 > x[j] ? 0 : x[j];
+            }
+            k->bn_apply(1, c, x, one, none, NULL, relu, y);
+            ck_assert_msg(same(y, want, c), "%s: relu %d over %zu", k->name, relu, c);
+        }
+}
+END_TEST
+
+START_TEST(sums_keep_denormals_and_pass_on_what_is_not_finite)
+{
+    const nn_kern *k = _i == 0 ? ref() : rival(_i - 1);
+    if (!k)
+        return;
+    for (size_t n = 1; n < 40; n++) {
+        float *x = edge(n), *y = edge(n), *z = edge(n);
+        for (size_t i = 0; i < n; i++) {
+            x[i] = 0x1p-149f;
+            y[i] = 1;
+            z[i] = -0x1p-140f;
+        }
+        ck_assert_float_eq(k->sum(n, x), (float)n * 0x1p-149f);
+        ck_assert_float_eq(k->dot(n, x, y), (float)n * 0x1p-149f);
+        k->axpy(n, 3, x, z);
+        for (size_t i = 0; i < n; i++)
+            EXPECT(z[i] == -0x1p-140f + 0x1.8p-148f, "%s: axpy flushes", k->name);
+        for (size_t i = 0; i < n; i++) {
+            x[i] = INFINITY;
+            ck_assert(k->sum(n, x) == INFINITY && k->dot(n, x, y) == INFINITY);
+            ck_assert(isnan(k->dist2(n, x, x)));        /* inf - inf */
+            x[i] = NAN;
+            ck_assert(isnan(k->sum(n, x)) && isnan(k->dot(n, x, y)));
+            x[i] = 1;
+        }
+    }
+}
+END_TEST
+
 /* ---- exp, log, tanh -------------------------------------------------------------- */
 
 static float float_of(uint32_t bits)
@@ -345,7 +405,7 @@ static float float_of(uint32_t bits)
     return x;
 }
 
-/* Every 5021st float of all 2^32: both signs, denormals, infinities, many NaN. */
+/* Every 5021st float of all 2^32: both signs, 3340 denormals, many NaN. */
 enum { STRIDE = 5021, GRID = 855424 };
 
 static float *grid(void)
@@ -461,6 +521,12 @@ START_TEST(special_values_of_the_curves)
         { 1e30f, INFINITY, 0x1.144f6ap+6f, 1 },
         { -1e30f, 0, NAN, -1 },
         { 0x1p-149f, 1, -0x1.9d1dap+6f, 0x1p-149f },
+        { -0x1p-149f, 1, NAN, -0x1p-149f },
+        { -0x1.fffffcp-127f, 1, NAN, -0x1.fffffcp-127f },
+        { -NAN, NAN, NAN, NAN },
+        { FLT_MAX, INFINITY, 0x1.62e430p+6f, 1 },       /* 128 ln 2 */
+        { -FLT_MAX, 0, NAN, -1 },
+        { FLT_MIN, 1, -0x1.5d58a0p+6f, FLT_MIN },       /* -126 ln 2 */
     };
     for (int t = 0; t < nn_kern_count(); t++)
         for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -904,6 +970,8 @@ Suite *suite_kern(void)
     tcase_add_loop_test(t, sums_use_sixteen_lanes_folded_as_planned, 0, tables);
     tcase_add_loop_test(t, columns_follow_the_plan_to_the_bit, 0, tables);
     tcase_add_loop_test(t, batch_normalisation_follows_the_plan_to_the_bit, 0, tables);
+    tcase_add_loop_test(t, relu_keeps_nan_the_sign_of_zero_and_denormals, 0, tables);
+    tcase_add_loop_test(t, sums_keep_denormals_and_pass_on_what_is_not_finite, 0, tables);
     tcase_add_test(t, the_best_table_is_chosen_unless_one_is_named);
     tcase_add_test(t, an_unknown_table_is_refused_and_changes_nothing);
     suite_add_tcase(s, t);

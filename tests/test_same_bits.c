@@ -37,7 +37,7 @@ static float *train(const char *model, const char *method, int threads, const nn
     nn_kern_now = k;
     /* rows of 9 x 9 x 8 = 648 are three chunks of a column sum: the tree is not trivial */
     net_start(&n, model, method, (nn_image_shape){ 9, 9, 3 }, 8);
-    net_set_model(&n, "width", 0.3);
+    net_set_model(&n, "width", 0.2);
     net_set_method(&n, "proj_dim", 24);
     net_build(&n, 11);
     for (int s = 0; s < STEPS; s++)
@@ -49,18 +49,21 @@ static float *train(const char *model, const char *method, int threads, const nn
 
 START_TEST(weights_do_not_depend_on_threads_or_kernels)
 {
+    static const int teams[] = { 1, 2, 3, 7 };  /* 7: more than there is work for */
     const nn_model *m = nn_model_at(_i / ssl_method_count());
     const ssl_method *s = ssl_method_at(_i % ssl_method_count());
     size_t bytes, more;
     float *want = train(m->name, s->name, 1, nn_kern_at(0), &bytes);
 
     for (int k = 0; k < nn_kern_count(); k++)
-        for (int threads = 1; threads <= 3; threads++) {
-            float *got = train(m->name, s->name, threads, nn_kern_at(k), &more);
+        for (size_t t = 0; t < sizeof teams / sizeof *teams; t++) {
+            if (k == 0 && teams[t] == 1)
+                continue;                           /* that is `want` */
+            float *got = train(m->name, s->name, teams[t], nn_kern_at(k), &more);
             ck_assert_uint_eq(more, bytes);
             ck_assert_msg(memcmp(got, want, bytes) == 0,
                           "%s %s differs with table %s at %d threads", m->name, s->name,
-                          nn_kern_at(k)->name, threads);
+                          nn_kern_at(k)->name, teams[t]);
             free(got);
         }
     free(want);

@@ -1,12 +1,24 @@
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "nn/kern/kern.h"
 
+/* What no table can make good: arithmetic that is not float and double rounded once.  The
+ * Makefile refuses the flags by name; this stops builds that do not come from it. */
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "results depend on exact arithmetic: build without -Ofast and -ffast-math"
+#endif
+_Static_assert(FLT_EVAL_METHOD == 0, "float must be rounded to float after every step");
+_Static_assert(FLT_RADIX == 2 && FLT_MANT_DIG == 24 && DBL_MANT_DIG == 53,
+               "float and double are those of IEEE 754");
+
 /* This file is compiled for the plain baseline: it must run on every CPU. */
 extern const nn_kern nn_kern_ref;
 #if defined(__x86_64__)
 extern const nn_kern nn_kern_avx2, nn_kern_avx512;
+#elif defined(__aarch64__)
+extern const nn_kern nn_kern_neon;
 #endif
 
 enum { TABLES = 4 };
@@ -24,6 +36,8 @@ static int usable(const nn_kern *table[TABLES])
         table[n++] = &nn_kern_avx2;
     if (__builtin_cpu_supports("avx512f"))
         table[n++] = &nn_kern_avx512;
+#elif defined(__aarch64__)
+    table[n++] = &nn_kern_neon;         /* part of the architecture */
 #endif
     return n;
 }
@@ -46,6 +60,8 @@ const char *const *nn_kern_names(void)
         "ref",
 #if defined(__x86_64__)
         "avx2", "avx512",
+#elif defined(__aarch64__)
+        "neon",
 #endif
         NULL
     };
