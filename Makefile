@@ -6,7 +6,8 @@
 #   make deps     installs what is missing         make floors   who may include whom
 #   make bits     same bits from every compiler    make neon     and on aarch64, emulated
 #   make same-bits    shows it: threads, tables, a kill in the middle
-#   make bench-free   what the same bits cost
+#   make torture  kills, faults and flipped       make bench-free   what the same bits cost
+#                 bits by the thousand
 #   make install PREFIX=/usr/local DESTDIR=        make clean
 #
 # SAN=1 with any of them: address and undefined-behaviour sanitizers, in build/san.
@@ -88,7 +89,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
-.PHONY: all demo check bench bench-free floors bits neon same-bits install deps need clean
+.PHONY: all demo check torture bench bench-free floors bits neon same-bits install deps need clean
 .DELETE_ON_ERROR:
 
 all: $(BIN) $(B)/libfullrank.a
@@ -100,11 +101,18 @@ demo: all
 # takes seconds; its limit leaves room for a busy machine, where waiting threads must not
 # spin.
 # One suite alone: make check CK_RUN_SUITE=kern
-IN_TESTS = FULLRANK_BIN=$(CURDIR)/$(BIN) \
+IN_TESTS = FULLRANK_BIN=$(CURDIR)/$(BIN) FULLRANK_FAULTS=$(CURDIR)/$(B)/tests/faults.so \
            OMP_WAIT_POLICY=passive CK_DEFAULT_TIMEOUT=60
 
-check: all floors $(B)/check
+check: all floors $(B)/check $(B)/tests/faults.so
 	@$(IN_TESTS) CK_TIMEOUT_MULTIPLIER=$(SLOW) $(B)/check
+
+# The long form of three suites: a quarter of an hour.
+torture: all $(B)/check $(B)/tests/faults.so
+	@for suite in torture faults resume; do \
+	    $(IN_TESTS) FULLRANK_KILLS=100 FULLRANK_FLIPS=1000 FULLRANK_FAULTS_ALL=1 \
+	    CK_RUN_SUITE=$$suite CK_VERBOSITY=verbose CK_TIMEOUT_MULTIPLIER=30 $(B)/check \
+	    || exit 1; done
 
 bench: all $(BENCH)
 	bench/run.sh $(BENCH)
@@ -140,6 +148,12 @@ $(BIN): $(BIN_OBJ) $(B)/assets.o $(B)/libfullrank.a
 $(B)/check: $(TEST_OBJ) $(filter-out %/main.o,$(BIN_OBJ)) $(B)/assets.o $(B)/libfullrank.a
 	@echo "  link    $@"
 	$(Q)$(CC) $(CFLAGS) $(GUARD) -fopenmp $(LDFLAGS) $^ $(TEST_LIBS) $(LIBS) -o $@
+
+# Put in front of the C library by LD_PRELOAD: never sanitized itself.
+$(B)/tests/faults.so: tests/faults.c $(B)/flags | need
+	@echo "  cc      $<"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -std=c17 -D_GNU_SOURCE $(WARN) -shared -fPIC $< -o $@
 
 $(BENCH): %: %.o $(B)/libfullrank.a
 	@echo "  link    $@"

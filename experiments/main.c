@@ -1,5 +1,6 @@
 /* The command line.  This is the only file of the program that exits. */
 #include <argp.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,6 +302,19 @@ static void limit_spinning(char **argv)
         execv("/proc/self/exe", argv);
 }
 
+/* A file that the run writes must not become its standard output: whoever starts the
+ * program without these three gets them as /dev/null. */
+static void have_streams(void)
+{
+    int file;
+
+    do
+        file = open("/dev/null", O_RDWR);
+    while (file >= 0 && file <= STDERR_FILENO);
+    if (file >= 0)
+        close(file);
+}
+
 static void end_without_memory(const char *text)
 {
     fflush(stdout);
@@ -315,6 +329,7 @@ int main(int argc, char **argv)
     nn_err err = {0};
     int code;
 
+    have_streams();
     limit_spinning(argv);
     nn_on_no_memory(end_without_memory);
 
