@@ -13,8 +13,10 @@
 #include "experiments/settings.h"
 #include "experiments/version.h"
 
-/* Writing takes at most a hundredth of the time between two checkpoints. */
-static const double least_share = 100;
+/* Writing takes at most half a percent of the time between two checkpoints (less than one
+ * percent was asked for).  The faster of the last two counts, so that one stalled disk or
+ * a stopped process is no reason to wait, and however slow it is there is one an hour. */
+static const double least_share = 200, longest_pause = 3600;
 
 /* The log inside a checkpoint. */
 static const char metrics_name[] = "run.metrics.jsonl",
@@ -131,15 +133,19 @@ static const char *place_from(const ex_tensors *f, ex_place *place)
 
 /* ---- saving ------------------------------------------------------------------------ */
 
-int ex_saver_due(const ex_saver *s)
+int ex_saver_due(const ex_saver *s, double within)
 {
-    return ex_seconds() >= s->due;
+    return ex_seconds() + within >= s->due;
 }
 
-/* Sets when the next one is due, after one that took so long. */
-static void wait(ex_saver *s, const ex_run *run, double took)
+/* Sets when the next one is due. */
+static void wait(ex_saver *s, const ex_run *run)
 {
-    double pause = run->config->checkpoint.seconds, rest = least_share * took;
+    double pause = run->config->checkpoint.seconds;
+    double rest = least_share * (s->took[0] < s->took[1] ? s->took[0] : s->took[1]);
+
+    if (rest > longest_pause)
+        rest = longest_pause;
     s->due = pause > 0 ? ex_seconds() + (pause > rest ? pause : rest) : 0;
 }
 
@@ -168,7 +174,9 @@ nn_status ex_saver_save(ex_saver *s, const ex_run *run, const ex_folder *folder,
     double took = ex_seconds() - from;
     s->times++;
     s->spent += took;
-    wait(s, run, took);
+    s->took[1] = s->took[0];
+    s->took[0] = took;
+    wait(s, run);
     return NN_OK;
 }
 
@@ -182,8 +190,8 @@ static nn_status belongs(const ex_run *run, const ex_tensors *f, const char *pat
     const char *bits = ex_tensors_word(f, "bits"), *seed = ex_tensors_word(f, "seed"),
                *train = ex_tensors_word(f, "data.train"),
                *test = ex_tensors_word(f, "data.test");
-    char list[2048] = "", fingerprint[2][20];
-    ex_words w = { list, sizeof list, 0, 0 };
+    char list[3000] = "", fingerprint[2][20];
+    ex_words w = { .at = list, .size = sizeof list };
 
     if (!bits || atoi(bits) != NN_BITS)
         return nn_fail(err, NN_ECHECKPOINT, "%s: was written by fullrank %s, whose results"
@@ -215,8 +223,8 @@ static nn_status belongs(const ex_run *run, const ex_tensors *f, const char *pat
  * other, of the same shapes. */
 static nn_status fits(const ex_saver *s, const ex_tensors *f, const char *path, nn_err *err)
 {
-    char list[2048] = "", a[128], b[128];
-    ex_words w = { list, sizeof list, 0, 0 };
+    char list[3000] = "", a[128], b[128];
+    ex_words w = { .at = list, .size = sizeof list };
 
     for (int i = 0; i < s->count; i++) {
         const ex_tensor *t = ex_tensors_find(f, s->list[i].name);
@@ -237,6 +245,7 @@ static nn_status fits(const ex_saver *s, const ex_tensors *f, const char *path, 
     }
     if (!ex_tensors_find(f, metrics_name) || !ex_tensors_find(f, snapshots_name))
         ex_say(&w, "%sthe log is missing", w.count ? ", " : "");
+    ex_say_rest(&w);
     if (w.count)
         return nn_fail(err, NN_ECHECKPOINT, "%s: does not fit the network: %s", path, list);
     return NN_OK;
@@ -324,7 +333,7 @@ nn_status ex_saver_load(ex_saver *s, ex_run *run, const ex_folder *folder, ex_lo
     s->whole = from == 0;
     s->any = 1;
     s->saved = *place;
-    wait(s, run, 0);
+    wait(s, run);
     place->resumed++;
     return NN_OK;
 }

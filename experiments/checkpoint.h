@@ -31,13 +31,14 @@ typedef struct ex_saver {
     ex_place saved;                     /* the newest one on disk */
     int any;                            /* 1: there is one */
     int times; double spent;            /* written by this process; seconds in all */
+    double took[2];                     /* seconds of the last two, 0 before */
 } ex_saver;
 
 /* Takes all memory it needs from the forever arena. */
 ex_saver  ex_saver_new(ex_run *run);
 
-/* Whether checkpoint.seconds have passed. */
-int       ex_saver_due(const ex_saver *s);
+/* Whether checkpoint.seconds have passed, or will have in so many seconds. */
+int       ex_saver_due(const ex_saver *s, double within);
 nn_status ex_saver_save(ex_saver *s, const ex_run *run, const ex_folder *folder,
                         const ex_log *log, const ex_place *place, nn_err *err);
 

@@ -57,8 +57,8 @@ const nn_setting ex_init_table[] = {
 
 const nn_setting ex_saving_table[] = {
     NN_SET_F(ex_saving, seconds, 60, 0, 1e6,
-             "time between two checkpoints, and at least 100 times what writing one"
-             " takes; 0: after every step"),
+             "time between two checkpoints, and at least 200 times what writing one"
+             " takes, up to an hour; 0: after every step"),
     NN_SET_END
 };
 

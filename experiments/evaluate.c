@@ -59,6 +59,11 @@ static int split(int n, int size, int i)
     return (int)((long long)n * (i < parts ? i : parts) / parts);
 }
 
+static int stopped(const ex_evaluator *e)
+{
+    return e->stop && *e->stop;
+}
+
 /* h (and z unless NULL) of the first n images, BatchNorm in the given mode. */
 static void features(ex_evaluator *e, nn_mode mode, const data_images *d, int n,
                      float *h, float *z)
@@ -69,7 +74,7 @@ static void features(ex_evaluator *e, nn_mode mode, const data_images *d, int n,
 
     t->mode = mode;
     t->record = 0;
-    for (int i = 0; split(n, c->top.batch, i) < n; i++) {
+    for (int i = 0; split(n, c->top.batch, i) < n && !stopped(e); i++) {
         size_t from = (size_t)split(n, c->top.batch, i);
         int count = split(n, c->top.batch, i + 1) - (int)from;
         data_plain(d, NULL, (int)from, count, e->image);
@@ -128,14 +133,14 @@ static double knn_of(ex_evaluator *e)
     features(e, NN_EVAL, &run->train, e->bank, e->feature, NULL);
     features(e, NN_EVAL, &run->test, e->n, query, NULL);
     double share = NAN;
-    if (all_finite(e->feature, (size_t)(e->bank + e->n) * (size_t)run->r))
+    if (!stopped(e) && all_finite(e->feature, (size_t)(e->bank + e->n) * (size_t)run->r))
         share = met_knn(&s, run->r, e->feature, run->train.label, e->bank, query,
                         run->test.label, e->n, &run->scratch);
     nn_arena_rewind(&run->scratch, mark);
     return share;
 }
 
-void ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
+int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
 {
     ex_run *run = e->run;
     int std = ex_metric_index("collapse/std"), erank = ex_metric_index("collapse/erank");
@@ -156,17 +161,24 @@ void ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
     for (int i = 0; i < EX_MOST_METRICS; i++)
         f->z[i] = f->h[i] = NAN;
     features(e, NN_BATCH, &run->test, e->n, e->h, e->z);
+    if (stopped(e))
+        return 0;
     if (!all_finite(e->z, (size_t)e->n * (size_t)run->d)
         || !all_finite(e->h, (size_t)e->n * (size_t)run->r)) {
         f->judged = (met_judged){ MET_DIVERGED, "an embedding is not finite" };
-        return;
+        return 1;
     }
     measure(e, e->z, run->d, f->z, f->spectrum_z, f);
-    measure(e, e->h, run->r, f->h, f->spectrum_h, NULL);
-    f->knn = knn_of(e);
+    if (!stopped(e))
+        measure(e, e->h, run->r, f->h, f->spectrum_h, NULL);
+    if (!stopped(e))
+        f->knn = knn_of(e);
+    if (stopped(e))
+        return 0;
     f->judged =
         met_judge(loss, std >= 0 ? f->z[std] : NAN, erank >= 0 ? f->z[erank] : NAN,
                   e->untrained_erank, e->n, run->d);
+    return 1;
 }
 
 /* Copies every buffer of the store to `saved` or back; returns the number of floats. */

@@ -1,6 +1,7 @@
 #ifndef EX_EVALUATE_H
 #define EX_EVALUATE_H
 
+#include <signal.h>
 #include "experiments/run.h"
 #include "metrics/met.h"
 
@@ -23,6 +24,7 @@ typedef struct ex_evaluator {
     int n, bank, part;                  /* held-out images, bank, most images at a time */
     int k, knn_k;
     float *image, *h, *z, *feature;
+    const volatile sig_atomic_t *stop;  /* set: give up between parts; NULL: never */
     double untrained_erank;             /* 0 until the untrained network was measured */
     double ideal_z[EX_MOST_METRICS], ideal_h[EX_MOST_METRICS];
 } ex_evaluator;
@@ -33,8 +35,9 @@ ex_evaluator ex_evaluator_new(ex_run *run);
  * augmentation, BatchNorm with the statistics of batches of about the training batch, as
  * in training, and nothing updated.  kNN: h with running statistics, bank and queries
  * alike.
- * figures keep their memory between calls (the forever arena). */
-void ex_evaluate(ex_evaluator *e, double loss, ex_figures *f);
+ * figures keep their memory between calls (the forever arena).  0: e->stop was set, and
+ * the figures mean nothing. */
+int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f);
 
 /* The same for the network before its first step.  Its running statistics mean nothing
  * yet (0 and 1), so they are first measured on training images without augmentation, and

@@ -44,14 +44,34 @@ static int make_folders(char *path)
     }
 }
 
-static void read_state(ex_folder *f)
+int ex_folder_state(const char *path, char *out, size_t size)
 {
-    char file[sizeof f->path + 16];
-    snprintf(file, sizeof file, "%s/status.json", f->path);
+    char file[1500];
+    snprintf(file, sizeof file, "%s/status.json", path);
     json_t *status = json_load_file(file, 0, NULL);
     const char *state = json_string_value(json_object_get(status, "state"));
-    snprintf(f->was, sizeof f->was, "%s", state ? state : "");
+    int saved = json_object_get(status, "saved") != NULL;
+    snprintf(out, size, "%s", state ? state : "");
     json_decref(status);
+    return saved;
+}
+
+static void read_state(ex_folder *f)
+{
+    f->was_saved = ex_folder_state(f->path, f->was, sizeof f->was);
+}
+
+int ex_folder_has_checkpoint(const ex_folder *f)
+{
+    static const char *const name[] = { EX_LAST, EX_PREV };
+    char file[1200];
+    int found = 0;
+
+    for (size_t i = 0; i < NN_COUNT(name); i++) {
+        snprintf(file, sizeof file, "%s/%s", f->checkpoints, name[i]);
+        found |= faccessat(AT_FDCWD, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    }
+    return found;
 }
 
 nn_status ex_folder_name(ex_folder *f, const ex_config *c, nn_err *err)
@@ -70,17 +90,19 @@ nn_status ex_folder_name(ex_folder *f, const ex_config *c, nn_err *err)
 
 nn_status ex_folder_open(ex_folder *f, nn_err *err)
 {
-    char try[sizeof f->path];
+    char try[sizeof f->path], file[sizeof f->path + 16];
 
     strcpy(try, f->path);
     if (make_folders(try) != 0)
         return nn_fail(err, NN_ERUN, "%s: cannot make this folder: %s%s", try,
                        strerror(errno), remedy(errno));
-    f->lock = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(file, sizeof file, "%s/" EX_LOCK, f->path);
+    f->lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (f->lock < 0)
-        return nn_fail(err, NN_ERUN, "%s: cannot open this folder: %s%s", f->path,
-                       strerror(errno), remedy(errno));
-    /* Some network file systems know no locks: then there is none. */
+        return nn_fail(err, NN_ERUN, "%s: cannot be written: %s%s", file, strerror(errno),
+                       remedy(errno));
+    /* A file open for writing can be locked on network file systems too; some know no
+     * locks at all: then there is none. */
     if (flock(f->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         ex_folder_close(f);
         return nn_fail(err, NN_ERUN,
@@ -96,11 +118,19 @@ nn_status ex_folder_open(ex_folder *f, nn_err *err)
                        strerror(why), remedy(why));
     }
     nn_status status = ex_file_put(f->path, ".try", "", 0, err);
+    snprintf(file, sizeof file, "%s/.try", f->path);
     if (status == NN_OK)
-        unlinkat(f->lock, ".try", 0);
+        unlink(file);
     else
         ex_folder_close(f);
     return status;
+}
+
+void ex_folder_remove(const ex_folder *f, const char *name)
+{
+    char file[1200];
+    snprintf(file, sizeof file, "%s/%s", f->path, name);
+    unlink(file);
 }
 
 void ex_folder_close(ex_folder *f)

@@ -17,7 +17,11 @@ static const char *const prefixes[] = {
     "model.", "backbone.", "encoder.",  /* usual names for the model inside a method */
 };
 
-static const struct rule { const char *text; int at_end, heads; const char *why; } left[] = {
+static const struct rule {
+    const char *text;
+    int at_end, heads;                  /* else at the start; only of init.part backbone */
+    const char *why;
+} left[] = {
     { ".num_batches_tracked", 1, 0, "BatchNorm's counter, which only PyTorch uses" },
     { "optim.", 0, 0, "the optimiser in a checkpoint of ours" },
     { "run.", 0, 0, "the log in a checkpoint of ours" },
@@ -68,14 +72,21 @@ static int rule_for(const char *name, int part)
     return -1;
 }
 
+/* Our name for a name in the file: the same, or what is left of it. */
+static const char *meaning(const ex_run *run, const char *text)
+{
+    return nn_store_find(&run->store, text) ? text : plain(text);
+}
+
 /* The tensor of the file that means `name`; a second one is an error. */
-static const ex_tensor *find(const ex_tensors *f, const char *name, int part, ex_words *w)
+static const ex_tensor *find(const ex_run *run, const ex_tensors *f, const char *name,
+                             int part, ex_words *w)
 {
     const ex_tensor *found = NULL;
 
     for (int i = 0; i < f->count; i++) {
         const char *text = f->list[i].name;
-        if (rule_for(plain(text), part) >= 0 || strcmp(plain(text), name) != 0)
+        if (strcmp(meaning(run, text), name) != 0 || rule_for(name, part) >= 0)
             continue;
         if (found)
             ex_say(w, "%s%s is there twice: as %s too", w->count ? ", " : "", text,
@@ -103,7 +114,7 @@ static void check(const ex_run *run, const ex_tensors *f, int part, int tensors,
     for (int i = 0; i < tensors; i++) {
         const nn_param *p = run->store.list[i];
         ex_tensor want = ex_tensor_of(p->name, &p->shape, p->val);
-        const ex_tensor *t = find(f, p->name, part, w);
+        const ex_tensor *t = find(run, f, p->name, part, w);
         const char *comma = w->count ? ", " : "";
         if (!t)
             ex_say(w, "%s%s is missing", comma, p->name);
@@ -113,10 +124,10 @@ static void check(const ex_run *run, const ex_tensors *f, int part, int tensors,
     }
     for (int i = 0; i < f->count; i++) {
         const char *name = f->list[i].name;
-        int rule = rule_for(plain(name), part);
+        int rule = rule_for(meaning(run, name), part);
         if (rule >= 0)
             times[rule]++;
-        else if (!known(run, tensors, plain(name)))
+        else if (!known(run, tensors, meaning(run, name)))
             ex_say(w, "%s%s is not known", w->count ? ", " : "", name);
     }
     for (size_t i = 0; i < NN_COUNT(left); i++)
@@ -140,7 +151,14 @@ static nn_status take(ex_run *run, const ex_tensors *f, int part, int tensors,
     for (int i = 0; i < tensors; i++) {
         const nn_param *p = run->store.list[i];
         ex_tensor to = ex_tensor_of(p->name, &p->shape, p->val);
-        ex_tensor_take(find(f, p->name, part, &none), &to, room);
+        ex_tensor_take(find(run, f, p->name, part, &none), &to, room);
+        nn_bad bad = nn_bad_among(p->val, nn_shape_count(&p->shape));
+        if (bad.nans + bad.infs) {
+            free(room);
+            return nn_fail(err, NN_ECHECKPOINT, "%s: %s holds numbers that are not finite"
+                           " (%zu NaN, %zu infinite)", run->config->init.from, p->name,
+                           bad.nans, bad.infs);
+        }
     }
     free(room);
     return NN_OK;
@@ -151,13 +169,21 @@ nn_status ex_init_load(ex_run *run, nn_err *note, nn_err *err)
     const char *path = run->config->init.from;
     int part = run->config->init.part,
         tensors = part == EX_INIT_ALL ? run->store.count : run->backbone;
-    char wrong[3500] = "", skipped[400] = "";
-    ex_words w = { wrong, sizeof wrong, 0, 0 }, s = { skipped, sizeof skipped, 0, 0 };
+    char wrong[3500] = "", skipped[400] = "", sha[SHA256_DIGEST_STRING_LENGTH];
+    ex_words w = { .at = wrong, .size = sizeof wrong };
+    ex_words s = { .at = skipped, .size = sizeof skipped };
     ex_tensors f;
 
     nn_status status = ex_tensors_read(&f, path, err);
     if (status == NN_OK) {
+        SHA256Data((const uint8_t *)f.bytes, f.size, sha);
+        if (strcmp(sha, run->config->init_sha256) != 0)
+            status = nn_fail(err, NN_ECHECKPOINT, "%s: was changed while it was read; give"
+                             " init.from a copy that stays", path);
+    }
+    if (status == NN_OK) {
         check(run, &f, part, tensors, &w, &s);
+        ex_say_rest(&w);
         if (w.count)
             status = nn_fail(err, NN_ECHECKPOINT, "%s: does not fit %s: %s", path,
                              run->config->model->name, wrong);

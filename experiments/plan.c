@@ -7,6 +7,7 @@
 
 #include "experiments/checkpoint.h"
 #include "experiments/evaluate.h"
+#include "experiments/machine.h"
 #include "experiments/progress.h"
 #include "nn/kern/kern.h"
 #include "nn/op.h"
@@ -427,17 +428,6 @@ static void add_up(ex_plan *p)
 
 /* ---- the command ------------------------------------------------------------------- */
 
-static nn_status choose_machine(int threads, nn_err *err)
-{
-    if (!nn_kern_choose(NULL))
-        return nn_fail(err, NN_ECONFIG,
-                       "FULLRANK_KERN=%.40s: no such kernel table on this machine;"
-                       " 'fullrank doctor' lists them", getenv("FULLRANK_KERN"));
-    if (threads > 0)
-        nn_par_set_threads(threads);
-    return NN_OK;
-}
-
 static nn_status make_plan(ex_plan *p, nn_err *err)
 {
     char need[32], room[32];
@@ -482,7 +472,7 @@ nn_status ex_plan_print(const ex_plan_options *o, FILE *out, nn_err *err)
     ex_plan plan = { .config = &c, .largest = -1 };
 
     json_to = o->json ? out : NULL;
-    nn_status status = choose_machine(o->threads, err);
+    nn_status status = ex_machine_choose(o->threads, err);
     if (status == NN_OK)
         status = ex_config_load(&c, o->file, o->pairs, o->pair, &text, err);
     if (status == NN_OK)

@@ -52,8 +52,8 @@ void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
 void ex_log_saved(ex_log *l, int epoch, int step, int times, double seconds);
 void ex_log_resumed(ex_log *l, int times);
 
-/* Call after the first step and the first evaluation of a process: status.json then tells how often the system was asked for
- * memory later on ("memory": {"late_requests": 0, ...}). */
+/* Call after the first step and the first evaluation of a process: status.json then tells
+ * how often the system was asked for memory later on ("memory": {"late_requests": 0, ...}). */
 void ex_log_memory(ex_log *l);
 
 /* Puts back the lines of an earlier process of the same run, and when that began.  0: they

@@ -18,10 +18,10 @@
 
 enum { PREFIX = 8, DIGITS = 64, ALIGN = 8 };
 
-/* The layout's own limit on headers; a longer one is some other file. */
-static const uint64_t most_header = 100000000;
+/* A header of a hundred thousand tensors; a longer one is some other file. */
+static const uint64_t most_header = 16 << 20;
 
-static const char checksum_key[] = "\"sha256\":\"";
+static const char checksum_key[] = "\"sha256\":\"", ours_key[] = "\"fullrank\":\"";
 static const char zeros[] =
     "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -69,7 +69,7 @@ int ex_tensor_same(const ex_tensor *a, const ex_tensor *b)
 
 const char *ex_tensor_text(const ex_tensor *t, char *out, size_t size)
 {
-    ex_words w = { out, size, 0, 0 };
+    ex_words w = { .at = out, .size = size };
     ex_say(&w, "%s (", t->dtype == EX_OTHER ? t->dtype_word : dtype_word[t->dtype]);
     for (int k = 0; k < t->rank; k++)
         ex_say(&w, "%s%zu", k ? ", " : "", t->dim[k]);
@@ -200,11 +200,12 @@ static nn_status read_bytes(ex_tensors *f, const char *path, nn_err *err)
         return nn_fail(err, NN_ECHECKPOINT, "%s: is not a file", path);
     }
     f->size = (size_t)st.st_size;
-    f->bytes = malloc(f->size + 1);
+    f->bytes = f->size < nn_memory_left() ? malloc(f->size + 1) : NULL;
     if (!f->bytes) {
         close(file);
-        return nn_fail(err, NN_ERUN, "%s: no memory for its %zu MiB", path,
-                       f->size >> 20);
+        return nn_fail(err, NN_ERUN, "out of memory: %s takes %zu MiB while it is read, and"
+                       " %zu MiB are left (memory.limit, or what was free at the start)",
+                       path, f->size >> 20, nn_memory_left() >> 20);
     }
     while (got < f->size) {
         ssize_t n = read(file, f->bytes + got, f->size - got);
@@ -223,14 +224,15 @@ static nn_status read_bytes(ex_tensors *f, const char *path, nn_err *err)
     return NN_OK;
 }
 
-/* f->checked, when the header names a checksum. */
+/* f->checked, when the file is ours and its header names a checksum.  What others mean by
+ * a sha256 is their affair. */
 static nn_status verify(ex_tensors *f, const char *path, size_t header, nn_err *err)
 {
     char digest[SHA256_DIGEST_STRING_LENGTH];
     size_t at = checksum_place(f->bytes, PREFIX + header);
     SHA2_CTX sha;
 
-    if (!at)
+    if (!at || !memmem(f->bytes, PREFIX + header, ours_key, strlen(ours_key)))
         return NN_OK;
     if (at + DIGITS > PREFIX + header)
         return nn_fail(err, NN_ECHECKPOINT, "%s: damaged: its checksum is cut off", path);
@@ -379,25 +381,35 @@ nn_status ex_tensors_read(ex_tensors *f, const char *path, nn_err *err)
     return status;
 }
 
+/* n bytes from the start of a regular file; 0: it has not so many. */
+static int read_start(int file, void *to, size_t n, size_t at)
+{
+    struct stat st;
+    return fstat(file, &st) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size >= at
+        && (size_t)st.st_size - at >= n
+        && pread(file, to, n, (off_t)at) == (ssize_t)n;
+}
+
 json_t *ex_safetensors_metadata(const char *path)
 {
     unsigned char prefix[PREFIX];
     uint64_t header = 0;
-    json_t *o = NULL, *metadata;
-    FILE *f = fopen(path, "rb");
+    char *text = NULL;
+    json_t *o = NULL;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    if (!f)
+    if (file < 0)
         return NULL;
-    if (fread(prefix, 1, sizeof prefix, f) == sizeof prefix) {
+    if (read_start(file, prefix, sizeof prefix, 0)) {
         for (int i = 0; i < PREFIX; i++)
             header |= (uint64_t)prefix[i] << 8 * i;
-        char *text = header <= most_header ? malloc(header + 1) : NULL;
-        if (text && fread(text, 1, header, f) == header)
+        text = header <= most_header ? malloc(header + 1) : NULL;
+        if (text && read_start(file, text, header, PREFIX))
             o = json_loadb(text, header, JSON_REJECT_DUPLICATES, NULL);
-        free(text);
     }
-    fclose(f);
-    metadata = json_incref(json_object_get(o, "__metadata__"));
+    free(text);
+    close(file);
+    json_t *metadata = json_incref(json_object_get(o, "__metadata__"));
     json_decref(o);
     return metadata;
 }

@@ -12,8 +12,8 @@
  *              filled up with blanks, so that the data begin at a multiple of 8
  *   the rest   the tensors, little-endian, row-major, in order, without gap or overlap
  *
- * Ours carry a checksum in the metadata: "sha256" is the SHA-256 of the whole file in
- * which these 64 digits are zeros.  No byte can change unnoticed, the digits included. */
+ * Ours have a word "fullrank" in the metadata and a checksum: "sha256" is the SHA-256 of
+ * the whole file in which these 64 digits are zeros.  No byte can change unnoticed, the digits included. */
 typedef enum ex_dtype { EX_F32, EX_U8, EX_OTHER } ex_dtype;
 
 enum { EX_MAX_RANK = 8 };
@@ -40,8 +40,8 @@ const char *ex_tensor_text(const ex_tensor *t, char *out, size_t size); /* "F32 
 void        ex_tensor_take(const ex_tensor *from, const ex_tensor *to, float *room);
 
 /* Writes <folder>/<name> whole or not at all (ex_file).  `metadata` maps words to texts
- * and gets "sha256" added.  `room` holds the largest of the turned tensors.  *bytes (may
- * be NULL) is the length of the file. */
+ * and gets "sha256" added; "fullrank" among them makes the file ours.  `keep`: the name
+ * that the old file goes on under, or NULL.  `room` holds the largest turned tensor. */
 nn_status ex_safetensors_write(const char *folder, const char *name, const char *keep,
                                const ex_tensor *list, int count, json_t *metadata,
                                float *room, nn_err *err);

@@ -48,13 +48,17 @@ int ex_settings_same(const ex_config *c, const char *there, ex_words *w)
 {
     nn_arena own = {0};
     differences(there ? there : "", ex_config_lines(c, &own), w);
+    ex_say_rest(w);
     nn_arena_free(&own);
     return w->count == 0;
 }
 
 static int is_running(const char *folder)
 {
-    int f = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char file[1500];
+
+    snprintf(file, sizeof file, "%s/" EX_LOCK, folder);
+    int f = open(file, O_RDONLY | O_CLOEXEC);
     int locked = f >= 0 && flock(f, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     if (f >= 0)
         close(f);
@@ -67,11 +71,21 @@ static int whole_number(const json_t *metadata, const char *word)
     return text ? atoi(text) : -1;
 }
 
+/* Only a run that was stopped in the middle waits for somebody to go on with it. */
+static int has_ended(const char *folder)
+{
+    char state[32];
+    ex_folder_state(folder, state, sizeof state);
+    return strcmp(state, "finished") == 0 || strcmp(state, "diverged") == 0;
+}
+
 /* The differences from the run in `path`, when it is unfinished and nobody is at it. */
 static void compare(const ex_config *c, const char *path, ex_words *w)
 {
     char file[1500];
 
+    if (has_ended(path))
+        return;
     snprintf(file, sizeof file, "%s/checkpoints/%s", path, EX_LAST);
     json_t *metadata = ex_safetensors_metadata(file);
     if (!metadata) {
@@ -87,14 +101,16 @@ static void compare(const ex_config *c, const char *path, ex_words *w)
 
 nn_status ex_settings_neighbours(const ex_config *c, const ex_folder *folder, nn_err *err)
 {
-    char around[1100], nearest[1400] = "", told[2048] = "";
+    char around[1100], nearest[1400] = "", told[3000] = "";
     int least = 0;
 
     snprintf(around, sizeof around, "%s/%s", c->top.out, c->top.name);
+    if (ex_folder_has_checkpoint(folder))
+        return NN_OK;
     DIR *d = opendir(around);
     for (struct dirent *e; d && (e = readdir(d)); ) {
-        char path[1400], list[2048] = "";
-        ex_words w = { list, sizeof list, 0, 0 };
+        char path[1400], list[3000] = "";
+        ex_words w = { .at = list, .size = sizeof list };
         snprintf(path, sizeof path, "%s/%s/s%d", around, e->d_name, c->top.seed);
         if (e->d_name[0] == '.' || strcmp(path, folder->path) == 0)
             continue;

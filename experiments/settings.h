@@ -11,8 +11,8 @@
 int ex_settings_same(const ex_config *c, const char *there, ex_words *w);
 
 /* NN_ECONFIG when an unfinished run of the same name and seed, but with other settings,
- * lies beside the empty folder of this one: the user may take it for this one.  Names the
- * one with the fewest differences. */
+ * waits beside the folder of this one, which has no checkpoint: the user may take it for
+ * this one.  Names the one with the fewest differences. */
 nn_status ex_settings_neighbours(const ex_config *c, const ex_folder *folder,
                                  nn_err *err);
 

@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "experiments/checkpoint.h"
 #include "experiments/init.h"
+#include "experiments/machine.h"
 #include "experiments/memory.h"
 #include "experiments/progress.h"
 #include "experiments/settings.h"
@@ -38,51 +41,56 @@ typedef struct job {
     ex_place at;                        /* where the run stands */
     nn_arena text;                      /* what the configuration points to */
     double start, before;               /* of this process; seconds of the ones before it */
+    double last_evaluation;             /* seconds it took */
     int over;                           /* 1: the run had ended before; nothing is written */
+    int written;                        /* 1: status.json is this process's */
     int stepped, evaluated;             /* by this process */
     nn_err *err;
 } job;
 
-/* A signal asks the loop to stop after the step it is in; the second one is not waited
- * for. */
+/* A signal asks the loop to stop after the step it is in.  Batch systems and shells often
+ * send the same one twice at once, so a further one ends the process only when the first
+ * has had so many seconds. */
+enum { PATIENCE = 2 };
+
 static volatile sig_atomic_t asked_to_stop;
 
 static void on_signal(int number)
 {
-    asked_to_stop = number;
+    static struct timespec first;       /* the handler's own: signals wait for each other */
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!asked_to_stop) {
+        first = now;
+        asked_to_stop = number;
+    } else if (now.tv_sec - first.tv_sec >= PATIENCE) {
+        _exit(128 + number);
+    }
+}
+
+/* nohup and shells without job control ignore a signal on purpose. */
+static void watch(int number, const struct sigaction *act)
+{
+    struct sigaction before;
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(number, act, NULL);
 }
 
 static void watch_signals(void)
 {
-    struct sigaction stop = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
 
-    sigemptyset(&stop.sa_mask);
+    sigfillset(&stop.sa_mask);
     sigemptyset(&ignore.sa_mask);
     asked_to_stop = 0;
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGHUP, &stop, NULL);             /* the terminal went away */
-    sigaction(SIGUSR1, &stop, NULL);            /* a queue's warning before its limit */
+    watch(SIGINT, &stop);
+    watch(SIGTERM, &stop);
+    watch(SIGHUP, &stop);                       /* the terminal went away */
+    watch(SIGUSR1, &stop);                      /* a queue's warning before its limit */
     sigaction(SIGPIPE, &ignore, NULL);          /* `| head`: the run matters, not its text */
     sigaction(SIGXFSZ, &ignore, NULL); /* a file size limit is an error of write() */
-}
-
-static nn_status choose_machine(int threads, nn_err *err)
-{
-    char known[128] = "";
-    size_t used = 0;
-
-    if (!nn_kern_choose(NULL)) {
-        for (int i = 0; i < nn_kern_count() && used < sizeof known; i++)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
-                                     i ? ", " : "", nn_kern_at(i)->name);
-        return nn_fail(err, NN_ECONFIG, "FULLRANK_KERN=%s: no such kernel table on this"
-                       " machine; there is %s", getenv("FULLRANK_KERN"), known);
-    }
-    if (threads > 0)
-        nn_par_set_threads(threads);
-    return NN_OK;
 }
 
 static double elapsed(const job *j)
@@ -114,6 +122,31 @@ static nn_status save(job *j)
     return NN_OK;
 }
 
+/* The same between two steps; status.json then says how far the run is. */
+static nn_status save_when_due(job *j, double within)
+{
+    const ex_place *saved = &j->saver.saved;
+
+    if (!ex_saver_due(&j->saver, within)
+        || (saved->epoch == j->at.epoch && saved->step == j->at.step))
+        return NN_OK;
+    NN_TRY(save(j));
+    log_state(j, "running", 0, "", NULL);
+    return j->config.checkpoint.seconds > 0 ? ex_log_write_status(&j->log, j->err) : NN_OK;
+}
+
+/* What a person must hear, --quiet or not. */
+static void warn(job *j, const char *text)
+{
+    if (j->progress.out)
+        ex_progress_note(&j->progress, "%s", text);
+    else
+        fprintf(stderr, "%s\n", text);
+}
+
+/* What --debug-nan writes. */
+static const char trace_name[] = "nan-trace.txt";
+
 /* ---- the beginning ----------------------------------------------------------------- */
 
 static nn_status measure_untrained(job *j)
@@ -132,12 +165,25 @@ static nn_status measure_untrained(job *j)
     ex_log_epoch(&j->log, &e, &j->figures, NULL);
     log_state(j, "running", 0, "", NULL);
     NN_TRY(ex_log_write_status(&j->log, j->err)); /* first, so that a full disk can be told */
+    j->written = 1;
+    ex_folder_remove(&j->folder, trace_name);   /* an earlier run's */
     NN_TRY(save(j));
     NN_TRY(ex_log_write(&j->log, j->err));
     ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->at.raw_pixel_knn,
                           j->at.untrained_knn);
     ex_progress_epoch(&j->progress, &e, &j->figures, 1);
     return NN_OK;
+}
+
+/* Collapse that lasted as long as the alarm of the configuration waits. */
+static int alarm_rings(const job *j)
+{
+    return j->at.collapsed >= j->config.alarm.patience;
+}
+
+static int alarm_stops(const job *j)
+{
+    return alarm_rings(j) && j->config.alarm.action == EX_ALARM_STOP;
 }
 
 /* After ex_saver_load: the network stands at j->at, the log is as it was there. */
@@ -152,12 +198,15 @@ static nn_status go_on(job *j)
     ex_log_saved(&j->log, at->epoch, at->step, 0, 0);
     log_state(j, "running", 0, "", NULL);
     j->progress.before = (long)at->epoch * j->run.steps + at->step;
-    if (at->epoch == j->config.top.epochs) {
+    if (at->epoch == j->config.top.epochs || alarm_stops(j)) {
         j->over = strcmp(j->folder.was, "finished") == 0;
-        ex_progress_note(&j->progress, "this run is complete: nothing is left to train");
+        ex_progress_note(&j->progress, alarm_stops(j)
+                         ? "this run was stopped by its alarm"
+                         : "this run is complete: nothing is left to train");
         return NN_OK;
     }
     NN_TRY(ex_log_write_status(&j->log, j->err));
+    j->written = 1;
     ex_progress_note(&j->progress, "going on in epoch %d of %d after step %d of %d",
                      at->epoch + 1, j->config.top.epochs, at->step, j->run.steps);
     ex_progress_baselines(&j->progress, &j->run, &j->evaluator, at->raw_pixel_knn,
@@ -170,7 +219,7 @@ static nn_status begin(job *j)
     const ex_train_options *o = j->options;
     nn_err *err = j->err, note = {0}, warning = {0};
 
-    NN_TRY(choose_machine(o->threads, err));
+    NN_TRY(ex_machine_choose(o->threads, err));
     NN_TRY(ex_config_load(&j->config, o->file, o->pairs, o->pair, &j->text, err));
     NN_TRY(ex_memory_settle(&j->config, err));
     NN_TRY(ex_folder_name(&j->folder, &j->config, err));
@@ -190,18 +239,25 @@ static nn_status begin(job *j)
     if (o->resume) {
         NN_TRY(ex_saver_load(&j->saver, &j->run, &j->folder, &j->log, &j->at, &warning,
                              err));
-        if (warning.text[0])                    /* not a matter of --quiet */
+        if (warning.text[0])
             fprintf(stderr, "%s\n", warning.text);
         if (j->at.epoch >= 0)
             return go_on(j);
+        if (j->folder.was_saved)
+            return nn_fail(err, NN_ECHECKPOINT, "%s: this run (%s) has no checkpoint any"
+                           " more; bring %s back, or run without --resume to start over",
+                           j->folder.checkpoints, j->folder.was, EX_LAST);
         j->at = (ex_place){0};
-        ex_progress_note(&j->progress, "no checkpoint yet: starting at the beginning");
+        warn(j, "no checkpoint yet: starting at the beginning");
+    } else if (strcmp(j->folder.was, "finished") == 0) {
+        ex_progress_note(&j->progress, "this folder holds an earlier run (finished), which"
+                         " is replaced after the first evaluation");
     } else if (j->folder.was[0]) {
-        ex_progress_note(&j->progress, "this folder holds an earlier run (%s), which is"
-                         " replaced after the first evaluation%s", j->folder.was,
-                         strcmp(j->folder.was, "finished") == 0
-                             ? "" : "; --resume would go on with it");
+        nn_fail(&note, NN_OK, "this folder holds an earlier run (%s), which is replaced"
+                " after the first evaluation; --resume would go on with it", j->folder.was);
+        warn(j, note.text);
     }
+    j->evaluator.stop = NULL;                   /* the baselines are needed whole */
     return measure_untrained(j);
 }
 
@@ -210,7 +266,7 @@ static nn_status begin(job *j)
 /* Every operator of the watched step as a file; the words for the message. */
 static void write_trace(const job *j, const nn_watch *w, char *says, size_t size)
 {
-    static const char name[] = "nan-trace.txt";
+    const char *name = trace_name;
     char *text = NULL;
     size_t bytes = 0;
     nn_err why = {0};
@@ -279,20 +335,13 @@ static nn_status train_epoch(job *j, ex_epoch *e)
         at->epoch_seconds += ex_seconds() - from;
         ex_progress_step(&j->progress, &j->run, &b, done.loss,
                          (double)at->step * c->top.batch / at->epoch_seconds);
-        if (ex_saver_due(&j->saver))
-            NN_TRY(save(j));
+        NN_TRY(save_when_due(j, 0));
     }
     e->loss = at->loss_sum / at->step;
     e->lr = at->lr;
     e->seconds = at->epoch_seconds;
     e->images_per_s = (double)at->step * c->top.batch / at->epoch_seconds;
     return NN_OK;
-}
-
-/* Collapse that lasted as long as the alarm of the configuration waits. */
-static int alarm_rings(const job *j)
-{
-    return j->at.collapsed >= j->config.alarm.patience;
 }
 
 static nn_status stopped_by_alarm(job *j)
@@ -306,17 +355,22 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
     double from = ex_seconds();
     char sha[65];
 
-    ex_evaluate(&j->evaluator, e->loss, &j->figures);
+    j->evaluator.stop = &asked_to_stop;
+    int whole = ex_evaluate(&j->evaluator, e->loss, &j->figures);
+    if (!whole)                                 /* done again by whoever goes on */
+        return NN_EAGAIN;
     count_memory(j, &j->evaluated);
-    e->eval_seconds = ex_seconds() - from;
+    e->eval_seconds = j->last_evaluation = ex_seconds() - from;
     met_verdict v = j->figures.judged.verdict;
     if (v == MET_DIVERGED)
         return nn_fail(j->err, NN_EDIVERGED,
                        "%s after epoch %d, at a learning rate of %g; try"
-                       " a smaller optim.base_lr or a longer optim.warmup_epochs",
-                       j->figures.judged.why, e->epoch, e->lr);
+                       " a smaller optim.base_lr or a longer optim.warmup_epochs; the last"
+                       " good checkpoint is %s/" EX_LAST " (epoch %d, step %d)",
+                       j->figures.judged.why, e->epoch, e->lr, j->folder.checkpoints,
+                       j->saver.saved.epoch + 1, j->saver.saved.step);
     j->at.collapsed = v == MET_DIMENSIONAL || v == MET_COMPLETE ? j->at.collapsed + 1 : 0;
-    int stop = alarm_rings(j) && j->config.alarm.action == EX_ALARM_STOP;
+    int stop = alarm_stops(j);
     if (last || stop)
         ex_weights_sha256(&j->run.store, sha);
     ex_log_epoch(&j->log, e, &j->figures, last || stop ? sha : NULL);
@@ -345,7 +399,10 @@ static nn_status run_epoch(job *j)
     if (status != NN_OK || asked_to_stop)
         return status;
     if (measured) {
+        NN_TRY(save_when_due(j, j->last_evaluation));   /* due before it will be over */
         stop = evaluate_epoch(j, &e, last);
+        if (stop == NN_EAGAIN)
+            return NN_OK;
         if (stop == NN_EDIVERGED) {
             ex_log_diverged(&j->log, &e, &j->figures, j->err->text);
             return stop;
@@ -365,7 +422,7 @@ static nn_status run_epoch(job *j)
 
 static nn_status train(job *j)
 {
-    if (alarm_rings(j) && j->config.alarm.action == EX_ALARM_STOP)
+    if (alarm_stops(j))
         return stopped_by_alarm(j);             /* and gone on with: it stays stopped */
     while (j->at.epoch < j->config.top.epochs && !asked_to_stop)
         NN_TRY(run_epoch(j));
@@ -476,6 +533,10 @@ int ex_train(const ex_train_options *o, nn_err *err)
     watch_signals();
     nn_status status = begin(j);
     int code = status == NN_OK ? finish(j, train(j)) : (int)status;
+    if (status != NN_OK && j->written) {
+        log_state(j, "failed", code, err->text, NULL);
+        ex_log_write_status(&j->log, NULL);
+    }
     if (o->json)
         print_json(j, code);
     under_way = NULL;

@@ -17,7 +17,8 @@ typedef struct ex_train_options {
 } ex_train_options;
 
 /* Trains one configuration and fills its run folder.  Returns the exit code of the
- * program, an nn_status; err tells why when it is not 0.  With `json` exactly one object goes to the standard output, whatever comes. */
+ * program, an nn_status; err tells why when it is not 0.  With `json` exactly one object
+ * goes to the standard output, whatever comes. */
 int ex_train(const ex_train_options *o, nn_err *err);
 
 /* Memory has run out: status.json tells so, if a run is under way.  The caller ends the

@@ -3,14 +3,31 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { REST = 32 };                     /* room for the count of what is left out */
+
 void ex_say(ex_words *w, const char *format, ...)
 {
+    size_t room = w->size > w->used + REST ? w->size - w->used - REST : 0;
     va_list ap;
+    int n = -1;
 
     w->count++;
-    va_start(ap, format);
-    int n = vsnprintf(w->at + w->used, w->size - w->used, format, ap);
-    va_end(ap);
-    if (n > 0)
-        w->used += (size_t)n < w->size - w->used ? (size_t)n : w->size - w->used - 1;
+    if (!w->left_out && room) {
+        va_start(ap, format);
+        n = vsnprintf(w->at + w->used, room, format, ap);
+        va_end(ap);
+    }
+    if (n >= 0 && (size_t)n < room) {
+        w->used += (size_t)n;
+        return;
+    }
+    w->left_out++;
+    if (w->at)
+        w->at[w->used] = 0;
+}
+
+void ex_say_rest(ex_words *w)
+{
+    if (w->left_out)
+        snprintf(w->at + w->used, w->size - w->used, ", and %d more", w->left_out);
 }

@@ -111,6 +111,12 @@ size_t nn_memory_used(void)
     return atomic_load(&held);
 }
 
+size_t nn_memory_left(void)
+{
+    size_t used = nn_memory_used();
+    return !cap.bytes ? SIZE_MAX : cap.bytes > used ? cap.bytes - used : 0;
+}
+
 static double mib(size_t bytes)
 {
     return (double)bytes / (1 << 20);

@@ -47,6 +47,7 @@ void   nn_arena_free(nn_arena *a);
  * several threads may grow at the same time; the cap is set while none does. */
 void   nn_memory_limit(size_t bytes, const char *name, const char *remedy);
 size_t nn_memory_used(void);
+size_t nn_memory_left(void);            /* SIZE_MAX without a limit */
 
 /* A pool lends buffers from an arena and takes them back one by one, so that a gradient's
  * memory serves the next gradient as soon as backward has passed it.  Best fit with

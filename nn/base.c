@@ -12,6 +12,9 @@ nn_status nn_fail(nn_err *err, nn_status code, const char *format, ...)
         va_start(ap, format);
         vsnprintf(err->text, sizeof err->text, format, ap);
         va_end(ap);
+        for (char *p = err->text; *p; p++)      /* names from files may hold anything */
+            if ((unsigned char)*p < ' ' || *p == 0x7F)
+                *p = '?';
     }
     return code;
 }

@@ -32,7 +32,8 @@ typedef enum nn_status {
  * enough for the names of all tensors of a small network. */
 typedef struct nn_err { char text[4096]; } nn_err;
 
-/* Writes the text (err may be NULL) and returns `code`:
+/* Writes the text (err may be NULL) as one line, control characters as '?', and returns
+ * `code`:
  *     return nn_fail(err, NN_EDATA, ...); */
 nn_status nn_fail(nn_err *err, nn_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -163,7 +163,8 @@ static int check_folder(const char *folder, const char *const *may)
 void saved_check(const char *folder, int most_new)
 {
     static const char *const files[] = { "config.yaml", "metrics.jsonl", "status.json",
-                                         "snapshots.jsonl", "checkpoints", ".try", NULL };
+                                         "snapshots.jsonl", "checkpoints", ".try",
+                                         ".lock", NULL };
     static const char *const checkpoints[] = { "last.safetensors", "prev.safetensors",
                                                NULL };
     char path[MOST_PATH];

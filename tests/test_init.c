@@ -233,6 +233,66 @@ static void set_offsets(json_t *o, const char *name, long from, long to)
                         json_pack("[I, I]", (json_int_t)from, (json_int_t)to));
 }
 
+/* The numbers of one tensor, in a copy of the file. */
+static void put_number(const char *name, float x)
+{
+    size_t n;
+    char *bytes = program_bytes("init.safetensors", &n);
+    const json_t *at = json_object_get(json_object_get(header(), name), "data_offsets");
+    memcpy(bytes + data_at(bytes) + json_integer_value(json_array_get(at, 0)), &x, sizeof x);
+    program_put("bad.safetensors", bytes, n);
+}
+
+START_TEST(weights_that_are_no_numbers_are_refused)
+{
+    put_number(OF "layer3.0.bn1.weight", NAN);
+    refused("layer3.0.bn1.weight holds numbers that are not finite (1 NaN, 0 infinite)");
+    put_number(OF "conv1.weight", INFINITY);
+    refused("conv1.weight holds numbers that are not finite (0 NaN, 1 infinite)");
+}
+END_TEST
+
+START_TEST(a_checksum_of_others_is_their_affair)
+{
+    json_t *o = header();
+    json_object_set_new(o, "__metadata__", json_pack("{s:s}", "sha256", "0123"));
+    put_header(program_keep(json_dumps(o, 0)));
+    program_result r = program("train", "a.yaml", "init.from=bad.safetensors", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+}
+END_TEST
+
+/* Escape sequences would reach the terminal, newlines would make two messages of one. */
+START_TEST(names_in_messages_are_printable)
+{
+    json_t *o = header();
+    rename_entry(o, OF "bn1.bias", "\033[31mred\nbell\007");
+    put_header(program_keep(json_dumps(o, 0)));
+    refused("does not fit resnet8: bn1.bias is missing, ?[31mred?bell? is not known");
+}
+END_TEST
+
+START_TEST(a_long_list_says_how_much_is_left_out)
+{
+    json_t *o = header();
+    char name[200];
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "%0*d", 100, i);
+        json_object_set_new(o, name, json_pack("{s:s, s:[i], s:[i, i]}", "dtype", "F32",
+                                               "shape", 0, "data_offsets", 0, 0));
+    }
+    put_header(program_keep(json_dumps(o, 0)));
+    program_result r = program("train", "a.yaml", "init.from=bad.safetensors", NULL);
+    ck_assert_int_eq(r.exit, 6);
+    const char *rest = strstr(r.err, ", and ");
+    ck_assert_msg(rest && strstr(rest, " more\n"), "%s", r.err);
+    int told = 0;
+    for (const char *p = r.err; (p = strstr(p, "is not known")) != NULL; p++)
+        told++;
+    ck_assert_int_eq(told + atoi(rest + strlen(", and ")), 40);
+}
+END_TEST
+
 START_TEST(tensors_must_cover_the_file)
 {
     const char *name = OF "bn1.bias";
@@ -339,6 +399,10 @@ Suite *suite_init(void)
     tcase_add_test(tc, a_file_counts_by_its_contents);
     tcase_add_test(tc, every_misfit_is_named);
     tcase_add_test(tc, two_tensors_of_one_meaning_are_refused);
+    tcase_add_test(tc, weights_that_are_no_numbers_are_refused);
+    tcase_add_test(tc, a_checksum_of_others_is_their_affair);
+    tcase_add_test(tc, names_in_messages_are_printable);
+    tcase_add_test(tc, a_long_list_says_how_much_is_left_out);
     tcase_add_test(tc, tensors_must_cover_the_file);
     tcase_add_loop_test(tc, a_strange_entry_is_named, 0,
                         (int)(sizeof entries / sizeof *entries));

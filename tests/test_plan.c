@@ -364,7 +364,9 @@ START_TEST(a_run_past_its_memory_ends_with_one_line)
                                    forever + look + scratch + (step - look) / 2 };
 
     for (int i = 0; i < STAGES; i++) {
-        program_result r = program("train", "a.yaml", "--quiet", "--threads=2", wide,
+        char out[32];
+        snprintf(out, sizeof out, "out=stage%d", i);
+        program_result r = program("train", "a.yaml", "--quiet", "--threads=2", wide, out,
                                    limit_of(limit[i]), NULL);
         ck_assert_msg(r.exit == 1, "stage %d: exit code %d, %s", i, r.exit, r.err);
         ck_assert_str_eq(r.out, "");
@@ -373,12 +375,12 @@ START_TEST(a_run_past_its_memory_ends_with_one_line)
         ck_assert_ptr_nonnull(strstr(r.err, "memory.limit = "));
         ck_assert_ptr_nonnull(strstr(r.err, "lower batch"));
         if (i < EVALUATION)
-            ck_assert(!is_there("runs"));
+            ck_assert(!is_there(out + strlen("out=")));
     }
     /* the folder of the last one was begun: whatever is in it is whole */
     char pattern[4096];
     glob_t left;
-    const char *folder = program_run_folder("runs");
+    const char *folder = program_run_folder("stage3");
     snprintf(pattern, sizeof pattern, "%s/*.new", folder);
     ck_assert_int_eq(glob(pattern, 0, NULL, &left), GLOB_NOMATCH);
     json_t *status = program_json(folder, "status.json");

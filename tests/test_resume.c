@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/program.h"
@@ -332,6 +333,7 @@ static void undisturbed_longer(void)
  * Returns how it ended. */
 static int stopped_by(int signal_number, int twice, int attempt)
 {
+    const struct timespec moment = { 0, 1000000 };
     enum { PATIENCE = 50000 };
     const char *const args[] = { "train", "tiny.yaml", also, saving, "--out=work", NULL };
     char path[MOST_PATH + 64];
@@ -343,8 +345,10 @@ static int stopped_by(int signal_number, int twice, int attempt)
         usleep(1000);
     usleep(10000u >> attempt);
     kill(pid, signal_number);
-    if (twice)
+    if (twice) {
+        nanosleep(&moment, NULL);
         kill(pid, signal_number);
+    }
     return program_wait(pid);
 }
 
@@ -380,16 +384,62 @@ START_TEST(a_signal_saves_and_the_same_command_goes_on)
 }
 END_TEST
 
-START_TEST(a_second_signal_is_not_waited_for_and_loses_nothing)
+/* As batch systems and shells send it: twice within a moment. */
+START_TEST(the_same_signal_twice_at_once_counts_once)
 {
     int code = 0;
     undisturbed_longer();
-    for (int i = 0; i < 5 && code != 75 && code != 128 + SIGINT; i++)
-        code = stopped_by(SIGINT, 1, i);
-    ck_assert_msg(code == 75 || code == 128 + SIGINT, "exit %d", code);
-    saved_check(work, 1);
+    for (int i = 0; i < 5 && code != 75; i++)
+        code = stopped_by(SIGTERM, 1, i);
+    ck_assert_int_eq(code, 75);
+    saved_check(work, 0);
     ck_assert_int_eq(run_into("--out=work", "--resume").exit, 0);
     saved_same(work, plain);
+}
+END_TEST
+
+/* nohup: the run inherits an ignored SIGHUP and keeps it. */
+START_TEST(a_signal_that_is_ignored_on_purpose_stays_so)
+{
+    undisturbed_longer();
+    signal(SIGHUP, SIG_IGN);
+    int code = stopped_by(SIGHUP, 0, 0);
+    signal(SIGHUP, SIG_DFL);
+    ck_assert_int_eq(code, 0);
+    saved_same(work, plain);
+}
+END_TEST
+
+/* ---- runs that are not there ------------------------------------------------------- */
+
+START_TEST(a_run_that_lost_its_checkpoints_is_not_replaced)
+{
+    static const char *const ways[] = { "--resume", "--resume=auto" };
+    char path[MOST_PATH + 32];
+    undisturbed(TINY);
+    snprintf(path, sizeof path, "%s/checkpoints", plain);
+    program_remove(path);
+    for (int i = 0; i < 2; i++) {
+        program_result r = program("train", "tiny.yaml", "--out=plain", ways[i], NULL);
+        ck_assert_int_eq(r.exit, 6);
+        one_line(&r);
+        ck_assert_msg(strstr(r.err, "this run (finished) has no checkpoint any more"), "%s",
+                      r.err);
+    }
+    ck_assert_str_eq(saved_state(plain), "finished");
+}
+END_TEST
+
+/* A diverged run is tried again with another learning rate: nobody means the old one. */
+START_TEST(a_run_that_has_ended_is_no_neighbour)
+{
+    program_write("tiny.yaml", TINY);
+    program_result r = program("train", "tiny.yaml", "--out=work", "optim.base_lr=1e6",
+                               "optim.weight_decay=1000", NULL);
+    ck_assert_int_eq(r.exit, 4);
+    r = program("train", "tiny.yaml", "--out=work", "--resume", "--quiet", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_str_eq(r.err, "no checkpoint yet: starting at the beginning\n");
 }
 END_TEST
 
@@ -902,7 +952,10 @@ Suite *suite_resume(void)
     tcase_add_test(tc, a_run_that_moved_house_goes_on);
     tcase_add_loop_test(tc, a_signal_saves_and_the_same_command_goes_on, 0,
                         (int)(sizeof stopping / sizeof *stopping));
-    tcase_add_test(tc, a_second_signal_is_not_waited_for_and_loses_nothing);
+    tcase_add_test(tc, the_same_signal_twice_at_once_counts_once);
+    tcase_add_test(tc, a_signal_that_is_ignored_on_purpose_stays_so);
+    tcase_add_test(tc, a_run_that_lost_its_checkpoints_is_not_replaced);
+    tcase_add_test(tc, a_run_that_has_ended_is_no_neighbour);
     tcase_add_test(tc, the_alarm_counts_across_a_stop);
     tcase_add_test(tc, a_run_that_diverges_does_so_again);
     tcase_add_test(tc, other_settings_are_refused_with_the_keys_that_differ);
