@@ -93,6 +93,10 @@ static int is_there(const char *path)
  * bytes: 0.5 %. */
 START_TEST(memory_is_foretold_measured_and_taken_alike)
 {
+    if (PROGRAM_SHARE > 1 && strcmp(nn_model_at(_i)->name, "resnet18") == 0) {
+        printf("skipped under the sanitizers: a plan of resnet18\n");
+        return;
+    }
     write_batch(nn_model_at(_i)->name, 32);             /* a resnet18 takes its time */
     json_t *p = plan(NULL, NULL);
     double estimate = number_at(p, "memory.estimated.bytes"),

@@ -184,11 +184,15 @@ START_TEST(kills_at_random_moments_do_not_change_the_weights)
 {
     /* A run is cut a few times: the moments lie anywhere in the first half of what the
      * whole of it takes. */
-    int wanted = number_of("FULLRANK_KILLS", 9 / PROGRAM_SHARE);
+    int wanted = number_of("FULLRANK_KILLS", PROGRAM_SHARE > 1 ? 0 : 9);
     int mine = (wanted + NETS - 1 - _i) / NETS;
     const struct net *n = &nets[_i];
     tally t = {0};
 
+    if (!wanted) {
+        printf("skipped under the sanitizers: random kills, which take a minute each\n");
+        return;
+    }
     choose_seed();
     state += (uint64_t)_i << 32;
     double most = 0.5 * undisturbed(n);
