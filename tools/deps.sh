@@ -52,7 +52,10 @@ esac
 # Prints the packages that are missing, one a line.
 missing()
 {
-    command -v "$compiler" >/dev/null || echo "$package"
+    if ! command -v "$compiler" >/dev/null; then
+        echo "$package"
+        [ "$openmp" = "$package" ] || echo "$openmp"
+    fi
     # the usual case, all there, costs one run of the preprocessor
     # shellcheck disable=SC2046
     if ! has_headers omp.h $(echo "$headers" | awk '{ print $2 }'); then
