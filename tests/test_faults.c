@@ -124,9 +124,12 @@ static int among(const call *c, const char *const *kinds)
     return 0;
 }
 
-/* Calls whose failure must be told: the rest is closing what was read, and tidying up. */
+/* Calls whose failure must be told: the rest is closing what was read or only locked, and
+ * tidying up. */
 static int must_be_told(const call *c)
 {
+    if (is(c, "close") && strcmp(strike_base(c->path), ".lock") == 0)
+        return 0;
     static const char *const kinds[] = { "open", "opendir", "write", "pwrite", "fsync",
                                          "fsyncdir", "close", "rename", "mkdir", NULL };
     return among(c, kinds);
