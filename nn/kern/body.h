@@ -424,6 +424,10 @@ static void bn_grad(size_t rows, size_t c, const float *x, const float *y,
         }
 }
 
+/* ---- Winograd -------------------------------------------------------------------- */
+
+#include "nn/kern/wino.h"
+
 #define NN_KERN_TABLE(text)                                                              \
     {                                                                                    \
         .name = (text), .mr = MR, .nr = NR,                                              \
@@ -431,5 +435,7 @@ static void bn_grad(size_t rows, size_t c, const float *x, const float *y,
         .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,                            \
         .exp = exp_each, .log = log_each, .tanh = tanh_each,                             \
         .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \
-        .bn_sums = bn_sums, .bn_grad = bn_grad                                           \
+        .bn_sums = bn_sums, .bn_grad = bn_grad,                                          \
+        .wino_data = wino_data, .wino_grad = wino_grad, .wino_weight = wino_weight,      \
+        .wino_sum = wino_sum, .wino_dweight = wino_dweight                               \
     }

@@ -13,6 +13,9 @@
  *             every s-th tap, so each is a sweep of its own, without wasted products
  *   wgrad     for each row of taps, a product over pixels: tile_taps, one block per unit
  *
+ * Kernels of 3 x 3 and stride 1 with enough channels go to winograd.c instead, which needs a
+ * quarter of the multiplications; nn_wino_fits decides by the shape alone.
+ *
  * Part of the result's format: forward and dgrad sum a whole patch in one accumulator, in
  * order of source position (row, column, channel), not in blocks of NN_KC.  wgrad sums
  * the pixels of a unit in one accumulator, adds units in order within a chunk, folds the
@@ -25,6 +28,7 @@
 #include "nn/base.h"
 #include "nn/kern/kern.h"
 #include "nn/kern/pack.h"
+#include "nn/kern/winograd.h"
 #include "nn/par.h"
 
 enum {
@@ -337,6 +341,10 @@ void nn_conv_forward(const nn_conv *c, const float *x, const float *weight,
     check(c);
     if (c->n == 0)
         return;
+    if (nn_wino_fits(c)) {
+        nn_wino_forward(c, x, weight, bias, y, scratch);
+        return;
+    }
     const size_t mark = nn_arena_mark(scratch);
     const size_t cols = (size_t)c->cout, terms = (size_t)c->kh * (size_t)c->kw
                                                  * (size_t)c->cin;
@@ -397,6 +405,10 @@ void nn_conv_dgrad(const nn_conv *c, const float *dy, const float *weight, float
     check(c);
     if (c->n == 0)
         return;
+    if (nn_wino_fits(c)) {
+        nn_wino_dgrad(c, dy, weight, dx, add, scratch);
+        return;
+    }
     const size_t mark = nn_arena_mark(scratch);
     const size_t s = (size_t)c->stride, pad = (size_t)c->pad;
     passes all = { .kern = nn_kern_now, .pass = NN_NEW(scratch, pass, s * s) };
@@ -507,6 +519,10 @@ void nn_conv_wgrad(const nn_conv *c, const float *x, const float *dy, float *dwe
     check(c);
     if (c->n == 0)
         return;
+    if (nn_wino_fits(c)) {
+        nn_wino_wgrad(c, x, dy, dweight, scratch);
+        return;
+    }
     const size_t mark = nn_arena_mark(scratch), team = (size_t)nn_par_threads();
     wgrad w = { .kern = nn_kern_now, .s = over_input(c, x), .dy = dy, .dweight = dweight,
                 .cout = (size_t)c->cout, .across = (size_t)c->kw * (size_t)c->cin };

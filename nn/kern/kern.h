@@ -74,6 +74,19 @@ typedef struct nn_kern {
     void (*bn_grad)(size_t rows, size_t c, const float *x, const float *y,
                     const float *dy, const float *mean, const float *p, const float *q,
                     const float *u, int relu, int add, float *dx, float *dr);
+
+    /* Winograd's F(4x4, 3x3) on c channels (wino.h, winograd.c): 36 results, `gap` floats
+     * apart, from pointers to pixels (in rows of a tile) or taps; and back.
+     *   data    Bt x B from 6 x 6 pixels         grad   A dy At from 4 x 4 pixels
+     *   weight  G w Gt from 3 x 3 taps
+     *   sum     y (+)= At m A + bias to 4 x 4 pixels, NULL: outside the image
+     *   dweight dw += Gt m G to 3 x 3 taps */
+    void (*wino_data)(const float *const *pix, size_t c, float *v, size_t gap);
+    void (*wino_grad)(const float *const *pix, size_t c, float *v, size_t gap);
+    void (*wino_weight)(const float *const *tap, size_t c, float *u, size_t gap);
+    void (*wino_sum)(const float *m, size_t gap, size_t c, const float *bias, int add,
+                     float *const *out);
+    void (*wino_dweight)(const float *m, size_t gap, size_t c, float *const *tap);
 } nn_kern;
 
 /* The table in use: from the start of the process the best that the CPU has, or the one
