@@ -79,6 +79,7 @@ compare()
 }
 
 tests kern tables "every function of the table follows the plan"
+tests wino tables "Winograd's tiles, byte for byte against ref"
 tests kern curves "exp, log, tanh: stated error, bytes of ref"
 tests elem elem "double precision: stated error, known bits"
 for m in $(models "$native"); do
