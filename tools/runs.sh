@@ -15,14 +15,14 @@ models()
     "$1" list models | awk '{ print $1 }'
 }
 
-# Large steps: when weights hardly move, a gradient that is off in its last bit moves them
+# Wide enough for resnet8 to take tiles of Winograd.  Large steps: when weights hardly move, a gradient that is off in its last bit moves them
 # to the same float.
 run_config()
 {
     case $1 in
         mlp)      width=0.1   optim=sgd        lr=0.5 ;;
         conv3)    width=0.5   optim=lars       lr=5 ;;
-        resnet8)  width=0.12  optim=adamw      lr=0.02 ;;
+        resnet8)  width=0.5   optim=adamw      lr=0.02 ;;
         *)        width=0.03  optim=lars_clip  lr=0.5 ;;
     esac
     cat <<END
