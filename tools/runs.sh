@@ -15,8 +15,8 @@ models()
     "$1" list models | awk '{ print $1 }'
 }
 
-# Wide enough for resnet8 to take tiles of Winograd.  Large steps: when weights hardly move, a gradient that is off in its last bit moves them
-# to the same float.
+# resnet8 is wide enough to take tiles of Winograd.  Large steps: when weights hardly move,
+# a gradient that is off in its last bit moves them to the same float.
 run_config()
 {
     case $1 in
