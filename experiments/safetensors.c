@@ -224,6 +224,15 @@ static nn_status read_bytes(ex_tensors *f, const char *path, nn_err *err)
     return NN_OK;
 }
 
+/* The length of the header, from the first PREFIX bytes. */
+static uint64_t header_length(const char *prefix)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < PREFIX; i++)
+        n |= (uint64_t)(unsigned char)prefix[i] << 8 * i;
+    return n;
+}
+
 /* f->checked, when the file is ours and its header names a checksum.  What others mean by
  * a sha256 is their affair. */
 static nn_status verify(ex_tensors *f, const char *path, size_t header, nn_err *err)
@@ -356,8 +365,8 @@ nn_status ex_tensors_read(ex_tensors *f, const char *path, nn_err *err)
 
     *f = (ex_tensors){0};
     NN_TRY(read_bytes(f, path, err));
-    for (int i = 0; i < PREFIX && f->size >= PREFIX; i++)
-        header |= (uint64_t)(unsigned char)f->bytes[i] << 8 * i;
+    if (f->size >= PREFIX)
+        header = header_length(f->bytes);
     if (f->size < PREFIX || header < 2 || header > most_header
         || header > f->size - PREFIX || f->bytes[PREFIX] != '{')
         return nn_fail(err, NN_ECHECKPOINT, "%s: is not a safetensors file, or is"
@@ -392,7 +401,7 @@ static int read_start(int file, void *to, size_t n, size_t at)
 
 json_t *ex_safetensors_metadata(const char *path)
 {
-    unsigned char prefix[PREFIX];
+    char prefix[PREFIX];
     uint64_t header = 0;
     char *text = NULL;
     json_t *o = NULL;
@@ -401,8 +410,7 @@ json_t *ex_safetensors_metadata(const char *path)
     if (file < 0)
         return NULL;
     if (read_start(file, prefix, sizeof prefix, 0)) {
-        for (int i = 0; i < PREFIX; i++)
-            header |= (uint64_t)prefix[i] << 8 * i;
+        header = header_length(prefix);
         text = header <= most_header ? malloc(header + 1) : NULL;
         if (text && read_start(file, text, header, PREFIX))
             o = json_loadb(text, header, JSON_REJECT_DUPLICATES, NULL);

@@ -94,11 +94,6 @@ static void place(const plane *p, float *out, size_t t, float **pix)
         pix[i] = found[i] == p->zeros ? NULL : out + (found[i] - p->src);
 }
 
-static float *zeros_new(nn_arena *a, size_t n)
-{
-    return memset(NN_NEW(a, float, n), 0, sizeof(float) * n);
-}
-
 /* ---- weights ----------------------------------------------------------------------- */
 
 /* U_f in panels of nr columns: k = source channel, j = channel of the result. */
@@ -255,7 +250,7 @@ static size_t tiles_of(const plane *p, int images)
 
 static const float *zero_pixel(const nn_conv *c, nn_arena *scratch)
 {
-    return zeros_new(scratch, max((size_t)c->cin, (size_t)c->cout));
+    return NN_NEW0(scratch, float, max((size_t)c->cin, (size_t)c->cout));
 }
 
 void nn_wino_forward(const nn_conv *c, const float *x, const float *weight,
@@ -313,16 +308,16 @@ static void transform(const wgrad *g, size_t t0, size_t count, float *v, float *
     }
 }
 
-/* D_f (+)= W_f' V_f over `count` tiles, columns j0 .. j0 + cols. */
+/* D_f (+)= W_f' V_f over `count` tiles. */
 static void accumulate(const wgrad *g, const float *v, const float *w, size_t count,
-                       size_t j0, size_t cols, float *d, int add)
+                       float *d, int add)
 {
     size_t mr = (size_t)g->kern->mr, nr = (size_t)g->kern->nr, cin = g->x.c,
            cout = g->dy.c;
     nn_tile t = { .ldc = cin, .add = add };
 
-    for (size_t j = j0; j < j0 + cols; j += nr) {
-        t.cols = (int)min(nr, j0 + cols - j);
+    for (size_t j = 0; j < cin; j += nr) {
+        t.cols = (int)min(nr, cin - j);
         for (size_t i = 0; i < cout; i += mr) {
             t.rows = (int)min(mr, cout - i);
             t.c = d + i * cin + j;
@@ -342,7 +337,7 @@ static void chunk_job(void *ctx, size_t chunk, int worker)
         size_t t0 = b * g->block, count = min(g->block, g->tiles - t0);
         transform(g, t0, count, v, w);
         for (size_t f = 0; f < PLACES; f++)
-            accumulate(g, v + f * g->v_gap, w + f * g->w_gap, count, 0, g->x.c,
+            accumulate(g, v + f * g->v_gap, w + f * g->w_gap, count,
                        g->sum + chunk * g->sum_size + f * g->sum_gap, b > from);
     }
 }
@@ -365,7 +360,7 @@ static void place_job(void *ctx, size_t f, int worker)
     for (size_t b = 0; b < g->blocks; b++) {
         size_t t0 = b * g->block;
         accumulate(g, g->v + f * g->v_gap + t0 * g->x.c, g->w + f * g->w_gap + t0 * g->dy.c,
-                   min(g->block, g->tiles - t0), 0, g->x.c, g->sum + f * g->sum_gap, b > 0);
+                   min(g->block, g->tiles - t0), g->sum + f * g->sum_gap, b > 0);
     }
 }
 
