@@ -3,16 +3,20 @@
  * One side is shared: packed into panels once, by the whole team, in order of k.  Of the
  * other side each job packs only what it is about to use, NN_KC terms at a time, into
  * memory of its own that stays in the second-level cache.  The shared side is the one
- * with fewer rows (of A) or columns (of B); if even that is large it goes slab by slab.
+ * with fewer rows (of A) or columns (of B); if all its terms are too many, they go
+ * slab by slab.
  *
- *   job (bi, bj):   for each block of k, in order:
- *                       pack its own side
- *                       for each panel of B, for each panel of A: one tile
- *                   bias and activation, while the block of C is at hand
+ *   job (own, shared):  for each block of k, in order:
+ *                           pack its own side
+ *                           for each chunk of A, for each panel of B in it: its tiles
+ *                       bias and activation, while the block of C is at hand
  *
  * Packing costs more than it saves when a panel is used but a few times; then tiles read
- * the matrix where it lies.  Every element of C is summed by one job, k in order, so
- * neither the cutting nor the packing can be seen in the result. */
+ * the matrix where it lies.  Every element of C is summed by one job at a time, k in
+ * order, so neither the cutting nor the packing can be seen in the result.
+ *
+ * A product with its own transpose is the same with half the tiles: a job leaves out what
+ * lies above the diagonal and copies what lies below to the other side. */
 #include "nn/kern/gemm.h"
 
 #include <string.h>
@@ -26,20 +30,27 @@ enum {
     OWN_ROWS = 96,          /* rows of A in a job: with NN_KC terms 96 KiB of the L2 */
     OWN_COLS = 64,          /* columns of B in a job, beside up to SHARED rows of A */
     SHARED = 1024,          /* shared rows or columns in a job */
+    CHUNK = 96,             /* rows of A that stay in the L2 while B's panels pass */
     FEW = 4,                /* uses of a panel below which it is not packed */
-    JOBS = 8,               /* jobs wanted at least, for teams up to that size */
-    ALONE = 1 << 19         /* products below which a team is not worth waking: ~10 us */
+    JOBS = 8,               /* a multiple of this many jobs: even for teams up to it */
+    ALONE = 1 << 19,        /* products below which a team is not worth waking: ~10 us */
+    SQUARE = 48,            /* a symmetric job's rows: a multiple, whole tiles of 6 x 16 */
+    ITEMS = 4,              /* products of a batch, at least, that go one to a thread */
+    ITEM = 1 << 22          /* and multiplications in one, at most: it fits the L2 */
 };
 
 typedef struct product {
     const nn_kern *kern;
-    size_t m, n, k;                     /* of this slab */
+    size_t m, n, k;                     /* k: of this slab */
     nn_mat a, b;
     float *c;
     size_t ldc;
     nn_epilogue e;
     int share_a;                        /* else B is shared */
-    size_t mb, nb, down;                /* block of a job; jobs from top to bottom */
+    int lower;                          /* B is A turned: only what is not above i = j */
+    int last;                           /* no terms come after this slab's */
+    size_t own_jobs, share_jobs;        /* how often each side is cut */
+    size_t square;                      /* rows of a job when `lower`, else 0 */
     float *shared, *own;                /* shared: block of k, panel, k, row */
     size_t padded;                      /* rows of a block of `shared` */
     size_t own_size;                    /* floats per worker */
@@ -55,11 +66,14 @@ static size_t parts(size_t n, size_t by)
     return (n + by - 1) / by;
 }
 
-/* about `whole / jobs`, a multiple of `unit`, at most `most` */
-static size_t piece(size_t whole, size_t jobs, size_t unit, size_t most)
+/* Piece `i` of `n` rows cut into `jobs` of as many whole units as can be even. */
+typedef struct span { size_t at, size; } span;
+
+static span piece(size_t n, size_t unit, size_t jobs, size_t i)
 {
-    size_t units = parts(parts(whole, jobs), unit), top = most / unit;
-    return unit * (units < top ? units : top ? top : 1);
+    const size_t units = parts(n, unit);
+    const size_t from = min(n, units * i / jobs * unit);
+    return (span){ from, min(n, units * (i + 1) / jobs * unit) - from };
 }
 
 static nn_mat flip(nn_mat x)
@@ -116,31 +130,71 @@ typedef struct side {
     nn_mat mat;                         /* first element of the block */
 } side;
 
-static void block(const product *p, const side *a, const side *b, size_t m, size_t n,
-                  size_t kc, nn_tile t)
+/* The tiles of a block of C, for one block of k. */
+static void block(const product *p, const side *a, const side *b, span rows, span cols,
+                  size_t kc, int add)
 {
     const nn_kern *kern = p->kern;
-    const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr;
-    float *c = t.c;
+    const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr, m = rows.size;
+    const size_t chunk = CHUNK / mr * mr;
+    float *c = p->c + rows.at * p->ldc + cols.at;
     const float *row[NN_TILE_ROWS];
+    nn_tile t = { .ldc = p->ldc, .add = add };
 
-    for (size_t j = 0; j < n; j += nr) {
-        const float *bp = b->panel ? b->panel + j * kc : b->mat.p + j;
-        size_t ldb = b->panel ? nr : b->mat.rs;
-        t.cols = (int)min(nr, n - j);
-        for (size_t i = 0; i < m; i += mr) {
-            t.rows = (int)min(mr, m - i);
-            t.c = c + i * t.ldc + j;
-            if (a->panel) {
-                kern->tile_panel(kc, a->panel + i * kc, mr, bp, ldb, &t);
-            } else if (a->mat.rs == 1) {
-                kern->tile_panel(kc, a->mat.p + i, a->mat.cs, bp, ldb, &t);
-            } else {
-                for (int r = 0; r < t.rows; r++)
-                    row[r] = a->mat.p + (i + (size_t)r) * a->mat.rs;
-                kern->tile_rows(1, kc, 0, row, bp, &t);
+    for (size_t i0 = 0; i0 < m; i0 += chunk)
+        for (size_t j = 0; j < cols.size; j += nr) {
+            const float *bp = b->panel ? b->panel + j * kc : b->mat.p + j;
+            size_t ldb = b->panel ? nr : b->mat.rs;
+            t.cols = (int)min(nr, cols.size - j);
+            for (size_t i = i0; i < min(m, i0 + chunk); i += mr) {
+                t.rows = (int)min(mr, m - i);
+                t.c = c + i * t.ldc + j;
+                if (p->lower && cols.at + j >= rows.at + i + (size_t)t.rows)
+                    continue;
+                if (a->panel) {
+                    kern->tile_panel(kc, a->panel + i * kc, mr, bp, ldb, &t);
+                } else if (a->mat.rs == 1) {
+                    kern->tile_panel(kc, a->mat.p + i, a->mat.cs, bp, ldb, &t);
+                } else {
+                    for (int r = 0; r < t.rows; r++)
+                        row[r] = a->mat.p + (i + (size_t)r) * a->mat.rs;
+                    kern->tile_rows(1, kc, 0, row, bp, &t);
+                }
             }
         }
+}
+
+/* Copies a block's elements below the diagonal to the other side. */
+static void mirror(const product *p, span rows, span cols)
+{
+    const size_t straight = min(cols.size, rows.at > cols.at ? rows.at - cols.at : 0);
+    const float *below = p->c + rows.at * p->ldc + cols.at;
+    nn_turn(rows.size, straight, below, p->ldc, p->c + cols.at * p->ldc + rows.at, p->ldc);
+    for (size_t i = rows.at; i < rows.at + rows.size; i++)
+        for (size_t j = cols.at + straight; j < min(i, cols.at + cols.size); j++)
+            p->c[j * p->ldc + i] = p->c[i * p->ldc + j];
+}
+
+/* Which rows and columns of C a job owns; none if it lies above the diagonal. */
+static void place(const product *p, size_t job, span *rows, span *cols)
+{
+    const size_t mr = (size_t)p->kern->mr, nr = (size_t)p->kern->nr;
+    const size_t own = job % p->own_jobs, share = job / p->own_jobs;
+    if (p->lower) {
+        /* the longest rows first; the columns end where the rows do, so that a job
+         * writes above the diagonal only in a square that no other job writes */
+        const size_t at = (p->own_jobs - 1 - own) * p->square;
+        const size_t wide = SHARED / p->square * p->square;
+        const size_t end = min(p->m, at + p->square);
+        *rows = (span){ at, end - at };
+        cols->at = share * wide;
+        cols->size = end > cols->at ? min(wide, min(end, p->n) - cols->at) : 0;
+    } else if (p->share_a) {
+        *rows = piece(p->m, mr, p->share_jobs, share);
+        *cols = piece(p->n, nr, p->own_jobs, own);
+    } else {
+        *rows = piece(p->m, mr, p->own_jobs, own);
+        *cols = piece(p->n, nr, p->share_jobs, share);
     }
 }
 
@@ -148,34 +202,38 @@ static void block_job(void *ctx, size_t job, int worker)
 {
     const product *p = ctx;
     const size_t mr = (size_t)p->kern->mr, nr = (size_t)p->kern->nr;
-    const size_t i0 = job % p->down * p->mb, j0 = job / p->down * p->nb;
-    const size_t m = min(p->mb, p->m - i0), n = min(p->nb, p->n - j0);
     float *own = p->own + (size_t)worker * p->own_size;
+    span rows, cols;
+    place(p, job, &rows, &cols);
+    if (rows.size == 0 || cols.size == 0)
+        return;
     /* rows of A can be walked in place only with B packed */
-    const int direct_a = !p->share_a && n <= (p->a.cs == 1 ? FEW * nr : nr);
-    const int direct_b = p->share_a && p->b.cs == 1 && m <= FEW * mr;
+    const int direct_a = !p->share_a && cols.size <= (p->a.cs == 1 ? FEW * nr : nr);
+    const int direct_b = p->share_a && p->b.cs == 1 && rows.size <= FEW * mr;
 
     for (size_t k0 = 0; k0 < p->k; k0 += NN_KC) {
         size_t kc = min(NN_KC, p->k - k0);
-        side a = { NULL, from(p->a, i0, k0) };
-        side b = { NULL, from(p->b, k0, j0) };
+        side a = { NULL, from(p->a, rows.at, k0) };
+        side b = { NULL, from(p->b, k0, cols.at) };
         if (p->share_a) {
-            a.panel = p->shared + p->padded * k0 + i0 * kc;
+            a.panel = p->shared + p->padded * k0 + rows.at * kc;
             if (!direct_b) {
-                pack_side(flip(b.mat), 0, n, kc, nr, own);
+                pack_side(flip(b.mat), 0, cols.size, kc, nr, own);
                 b.panel = own;
             }
         } else {
-            b.panel = p->shared + p->padded * k0 + j0 * kc;
+            b.panel = p->shared + p->padded * k0 + cols.at * kc;
             if (!direct_a) {
-                pack_side(a.mat, 0, m, kc, mr, own);
+                pack_side(a.mat, 0, rows.size, kc, mr, own);
                 a.panel = own;
             }
         }
-        nn_tile t = { p->c + i0 * p->ldc + j0, p->ldc, 0, 0, p->e.add || k0 > 0 };
-        block(p, &a, &b, m, n, kc, t);
+        block(p, &a, &b, rows, cols, kc, p->e.add || k0 > 0);
     }
-    finish(p, i0, j0, m, n);
+    if (p->last && p->lower)
+        mirror(p, rows, cols);
+    else if (p->last)
+        finish(p, rows.at, cols.at, rows.size, cols.size);
 }
 
 static void run(size_t jobs, nn_job *job, product *p, int team)
@@ -187,22 +245,23 @@ static void run(size_t jobs, nn_job *job, product *p, int team)
             job(p, j, 0);
 }
 
-static void slab(product *p)
+static void slab(product *p, int team)
 {
     const size_t mr = (size_t)p->kern->mr, nr = (size_t)p->kern->nr;
-    const int team = p->m * p->n >= ALONE / (p->k < ALONE ? p->k : ALONE);
+    const size_t own_unit = p->share_a ? nr : mr, share_unit = p->share_a ? mr : nr;
+    const size_t own = p->share_a ? p->n : p->m, share = p->share_a ? p->m : p->n;
 
-    if (p->share_a) {
-        p->nb = piece(p->n, JOBS, nr, OWN_COLS);
-        p->mb = piece(p->m, 1, mr, SHARED);
-    } else {
-        p->mb = piece(p->m, JOBS, mr, OWN_ROWS);
-        p->nb = piece(p->n, 1, nr, SHARED);
+    p->own_jobs = JOBS * parts(own, JOBS * (p->share_a ? OWN_COLS : OWN_ROWS));
+    p->own_jobs = min(p->own_jobs, parts(own, own_unit));
+    p->share_jobs = parts(share, SHARED);
+    if (p->lower) {
+        p->square = SQUARE * min(OWN_ROWS / SQUARE, parts(own, 2 * JOBS * SQUARE));
+        p->own_jobs = parts(own, p->square);
+        p->share_jobs = parts(share, SHARED / p->square * p->square);
     }
-    p->down = parts(p->m, p->mb);
-    p->padded = p->share_a ? parts(p->m, mr) * mr : parts(p->n, nr) * nr;
-    run(p->share_a ? parts(p->m, mr) : parts(p->n, nr), pack_job, p, team);
-    run(p->down * parts(p->n, p->nb), block_job, p, team);
+    p->padded = parts(share, share_unit) * share_unit;
+    run(parts(share, share_unit), pack_job, p, team);
+    run(p->own_jobs * p->share_jobs, block_job, p, team);
 }
 
 static void no_terms(const product *p)
@@ -213,41 +272,127 @@ static void no_terms(const product *p)
     finish(p, 0, 0, p->m, p->n);
 }
 
-void nn_gemm(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c, size_t ldc,
-             const nn_epilogue *e, nn_arena *scratch)
+/* Terms in a slab: whole blocks, as many as SLAB allows, and one at least. */
+static size_t slab_terms(const product *p)
+{
+    const size_t rows = p->share_a ? p->m : p->n;
+    const size_t most = SLAB / rows / NN_KC * NN_KC;
+    return min(p->k, most ? most : NN_KC);
+}
+
+/* floats: the shared side of a slab, and what one worker packs */
+static size_t shared_size(const product *p)
+{
+    const size_t unit = (size_t)(p->share_a ? p->kern->mr : p->kern->nr);
+    return parts(p->share_a ? p->m : p->n, unit) * unit * slab_terms(p);
+}
+
+static size_t own_size(const product *p)
+{
+    const size_t unit = (size_t)(p->share_a ? p->kern->nr : p->kern->mr);
+    return ((p->share_a ? OWN_COLS : OWN_ROWS) + 2 * unit) * NN_KC;
+}
+
+static void solve(const product *whole, int team)
+{
+    const size_t terms = slab_terms(whole);
+    for (size_t k0 = 0; k0 < whole->k; k0 += terms) {
+        product p = *whole;
+        p.a = from(whole->a, 0, k0);
+        p.b = from(whole->b, k0, 0);
+        p.k = min(terms, whole->k - k0);
+        p.e.add = whole->e.add || k0 > 0;
+        p.last = k0 + p.k == whole->k;
+        slab(&p, team);
+    }
+}
+
+static product product_of(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c,
+                          size_t ldc, const nn_epilogue *e)
 {
     product p = { .kern = nn_kern_now, .m = m, .n = n, .k = k, .a = a, .b = b,
                   .c = c, .ldc = ldc, .share_a = m < n };
     if (e)
         p.e = *e;
+    return p;
+}
+
+/* with a team and scratch space for it */
+static void solve_together(product *p, nn_arena *scratch)
+{
+    const size_t mark = nn_arena_mark(scratch);
+    p->own_size = own_size(p);
+    p->own = NN_NEW(scratch, float, p->own_size * (size_t)nn_par_threads());
+    p->shared = NN_NEW(scratch, float, shared_size(p));
+    solve(p, p->m * p->n >= ALONE / min(p->k, ALONE));
+    nn_arena_rewind(scratch, mark);
+}
+
+void nn_gemm(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c, size_t ldc,
+             const nn_epilogue *e, nn_arena *scratch)
+{
+    product p = product_of(m, n, k, a, b, c, ldc, e);
     if (m == 0 || n == 0)
+        return;
+    if (k == 0)
+        no_terms(&p);
+    else
+        solve_together(&p, scratch);
+}
+
+void nn_syrk(size_t n, size_t k, nn_mat a, float *c, size_t ldc, int add,
+             nn_arena *scratch)
+{
+    product p = product_of(n, n, k, a, flip(a), c, ldc, &(nn_epilogue){ .add = add });
+    if (n == 0)
         return;
     if (k == 0) {
         no_terms(&p);
         return;
     }
+    p.lower = 1;
+    solve_together(&p, scratch);
+}
 
-    const size_t mark = nn_arena_mark(scratch);
-    const size_t mr = (size_t)p.kern->mr, nr = (size_t)p.kern->nr;
-    const size_t width = p.share_a ? mr : nr, whole = p.share_a ? m : n;
-    const size_t step = piece(whole, 1, width, SLAB / k);
-    const size_t own_rows = p.share_a ? OWN_COLS + nr : OWN_ROWS + mr;
+/* A batch of small products: one thread does one item, in scratch space of its own. */
+typedef struct batch {
+    product first;
+    size_t a_step, b_step, c_step, shared_size;
+} batch;
 
-    p.own_size = own_rows * NN_KC;
-    p.own = NN_NEW(scratch, float, p.own_size * (size_t)nn_par_threads());
-    p.shared = NN_NEW(scratch, float, (min(step, whole) + width) * k);
-    for (size_t at = 0; at < whole; at += step) {
-        if (p.share_a) {
-            p.a = from(a, at, 0);
-            p.m = min(step, m - at);
-            p.c = c + at * ldc;
-        } else {
-            p.b = from(b, 0, at);
-            p.n = min(step, n - at);
-            p.c = c + at;
-            p.e.bias = e && e->bias ? e->bias + at : NULL;
+static void batch_job(void *ctx, size_t item, int worker)
+{
+    const batch *all = ctx;
+    product p = all->first;
+    p.a.p += item * all->a_step;
+    p.b.p += item * all->b_step;
+    p.c += item * all->c_step;
+    p.own += (size_t)worker * p.own_size;
+    p.shared += (size_t)worker * all->shared_size;
+    solve(&p, 0);
+}
+
+void nn_gemm_batch(size_t count, size_t m, size_t n, size_t k, nn_mat a, size_t a_step,
+                   nn_mat b, size_t b_step, float *c, size_t ldc, size_t c_step,
+                   const nn_epilogue *e, nn_arena *scratch)
+{
+    const int small = m * n <= ITEM / (k ? min(k, ITEM) : 1);
+    if (m == 0 || n == 0)
+        return;
+    if (k == 0 || count < ITEMS || !small) {
+        for (size_t i = 0; i < count; i++) {
+            nn_mat ai = { a.p + i * a_step, a.rs, a.cs };
+            nn_mat bi = { b.p + i * b_step, b.rs, b.cs };
+            nn_gemm(m, n, k, ai, bi, c + i * c_step, ldc, e, scratch);
         }
-        slab(&p);
+        return;
     }
+    const size_t mark = nn_arena_mark(scratch), team = (size_t)nn_par_threads();
+    batch all = { product_of(m, n, k, a, b, c, ldc, e), a_step, b_step, c_step, 0 };
+    all.first.own_size = own_size(&all.first);
+    all.shared_size = shared_size(&all.first);
+    all.first.own = NN_NEW(scratch, float, all.first.own_size * team);
+    all.first.shared = NN_NEW(scratch, float, all.shared_size * team);
+    nn_par_run(count, batch_job, &all);
     nn_arena_rewind(scratch, mark);
 }

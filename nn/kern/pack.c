@@ -92,3 +92,21 @@ void nn_pack(size_t rows, size_t width, size_t k, nn_mat a, float *out)
             out[q * width + r] = r < rows ? p[r * a.rs] : 0;
     }
 }
+
+void nn_turn(size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy)
+{
+    enum { LINE = 16, FEW = 8 };    /* whole lines of y, and no more than L1 has ways */
+    for (size_t i = 0; i < rows; i += LINE)
+        for (size_t j = 0; j < cols; j += FEW) {
+            const size_t m = rows - i < LINE ? rows - i : LINE;
+            const size_t n = cols - j < FEW ? cols - j : FEW;
+            const float *from = x + i * ldx + j;
+            float *to = y + j * ldy + i;
+            size_t r = 0;
+            for (; r + 4 <= m; r += 4)
+                turn4(ldy, n, from + r * ldx, ldx, to + r);
+            for (; r < m; r++)
+                for (size_t q = 0; q < n; q++)
+                    to[q * ldy + r] = from[r * ldx + q];
+        }
+}

@@ -12,4 +12,7 @@ void nn_pack(size_t rows, size_t width, size_t k, nn_mat a, float *out);
 void nn_pack_pixels(size_t rows, size_t width, size_t k, const float *const *pix,
                     size_t at, float *out);
 
+/* y[j * ldy + i] = x[i * ldx + j] for i < rows, j < cols. */
+void nn_turn(size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+
 #endif
