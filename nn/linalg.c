@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "nn/base.h"
+#include "nn/kern/kern.h"
 #include "nn/par.h"
 
 /* Two doubles side by side: a register of every 64-bit CPU, so that the plain baseline
@@ -25,7 +26,6 @@ static void put(double *p, pair x)
 
 enum {
     ROWS = 256,             /* rows of one chunk of column sums: part of the result */
-    PANEL = 4,              /* columns packed together for nn_gram */
     STRIPE = 8,             /* columns that take rotations together: one cache line */
     ALONE = 64,             /* smaller matrices are not worth waking the team */
     SWEEPS = 32,            /* QL sweeps collected before they are applied */
@@ -72,33 +72,6 @@ static void axpy(int n, double a, const double *x, double *y)
         y[i] += a * x[i];
 }
 
-/* row -= a x + b y, then p += t row and the result is row . v: what one step of the
- * tridiagonalisation does to a row, in a single pass over it */
-static double row_step(int n, double *row, double a, const double *x, double b,
-                       const double *y, double t, const double *v, double *p)
-{
-    pair even = {0, 0}, odd = {0, 0};
-    int i = 0;
-
-    for (; i + 4 <= n; i += 4) {
-        pair r = at(row + i) - (a * at(x + i) + b * at(y + i));
-        pair q = at(row + i + 2) - (a * at(x + i + 2) + b * at(y + i + 2));
-        put(row + i, r);
-        put(row + i + 2, q);
-        put(p + i, at(p + i) + t * r);
-        put(p + i + 2, at(p + i + 2) + t * q);
-        even += r * at(v + i);
-        odd += q * at(v + i + 2);
-    }
-    double s = (even[0] + odd[0]) + (even[1] + odd[1]);
-    for (; i < n; i++) {
-        row[i] -= a * x[i] + b * y[i];
-        p[i] += t * row[i];
-        s += row[i] * v[i];
-    }
-    return s;
-}
-
 /* Turns x (n) into u so that (I - u u'/h) x = (0, ..., 0, e); returns h, or 0 if x is
  * zero but for its last element, which then is e.  Squares near the smallest normal
  * number have lost digits: entries below 1e-146 of the largest count as zero here. */
@@ -117,50 +90,97 @@ static double reflector(int n, double *x, double *e)
     return length * length - last * *e;
 }
 
-/* A = Q T Q': diagonal of T into w, e[i] = T(i, i-1).  Row i of A keeps u_i (elements
- * 0..i-1) and h[i] its scale, from which Q is put together later.  Step i reflects with
+/* A = Q T Q' by reflectors u_i, i = n-1, n-2 ... 1.  Step i forms
  *   p = A u / h,  q = p - (u'p / 2h) u,  A -= u q' + q u'
- * and the update is carried out while the next step's A u reads the same rows. */
-static void tridiagonal(int n, double *a, double *w, double *e, double *h,
+ * and the update is carried out while the next step's A u reads the same rows.
+ *
+ * `a` is a copy with rows `gap` apart, a multiple of 8, of which the lower triangle and
+ * the diagonal blocks of 8 x 8 are kept; u, q and v are zero from the active rows on.  A
+ * step is cut into parts by the rows that are left, never by the team: each part adds
+ * into a p of its own. */
+enum { BLOCK = 8, PARTS = 4, TOGETHER = 768 };
+
+typedef struct shrink {
+    int n, active, parts;               /* rows left; parts of this step */
+    size_t gap;
+    double *a, *u, *q, *v, *p;          /* p (PARTS, gap) */
+} shrink;
+
+/* First row of part k: parts of about the same area. */
+static int part_row(const shrink *s, int k)
+{
+    double blocks = (s->active + BLOCK - 1) / BLOCK;
+    return BLOCK * (int)(blocks * sqrt((double)k / s->parts));
+}
+
+static void reflect_part(void *ctx, size_t job, int worker)
+{
+    const shrink *s = ctx;
+    int end = part_row(s, (int)job + 1);
+    double *p = s->p + job * s->gap;
+    (void)worker;
+
+    memset(p, 0, sizeof *p * s->gap);
+    for (int j = part_row(s, (int)job); j < end; j += BLOCK)
+        nn_kern_now->reflect((size_t)j, s->a + (size_t)j * s->gap, s->gap, s->u, s->q,
+                             s->v, p);
+}
+
+/* A copy of the lower triangle of a, times 2^up. */
+static double *copy_lower(int n, const double *a, int up, size_t gap, nn_arena *scratch)
+{
+    double *b = NN_NEW0(scratch, double, gap * gap);
+    double half = ldexp(1, up / 2), rest = ldexp(1, up - up / 2);
+
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++) {
+            double v = a[(size_t)i * n + j] * half * rest;
+            b[(size_t)i * gap + j] = v;
+            if (j / BLOCK == i / BLOCK)
+                b[(size_t)j * gap + i] = v;
+        }
+    return b;
+}
+
+/* Diagonal of T into w, e[i] = T(i, i-1).  Row i of a keeps u_i (elements 0..i-1) and
+ * h[i] its scale, from which Q is put together later. */
+static void tridiagonal(int n, double *a, size_t gap, double *w, double *e, double *h,
                         nn_arena *scratch)
 {
-    double *q = NN_NEW0(scratch, double, n), *p = NN_NEW0(scratch, double, n);
-    double *none = NN_NEW0(scratch, double, n);
-    const double *u = none;                     /* the reflector whose update is due */
+    size_t mark = nn_arena_mark(scratch);
+    shrink s = { .n = n, .gap = gap, .a = a,
+                 .u = NN_NEW0(scratch, double, gap), .q = NN_NEW0(scratch, double, gap),
+                 .v = NN_NEW0(scratch, double, gap),
+                 .p = NN_NEW(scratch, double, PARTS * gap) };
 
     for (int i = n - 1; i >= 1; i--) {
-        double *v = a + (size_t)i * n;
+        double *row = a + (size_t)i * gap;
 
-        axpy(i + 1, -q[i], u, v);               /* row i catches up */
-        axpy(i + 1, -u[i], q, v);
-        w[i] = v[i];
-        h[i] = reflector(i, v, &e[i]);
+        axpy(i + 1, -s.u[i], s.q, row);         /* row i catches up */
+        axpy(i + 1, -s.q[i], s.u, row);
+        w[i] = row[i];
+        h[i] = reflector(i, row, &e[i]);
+        s.u[i] = s.q[i] = s.v[i] = 0;
+        memcpy(s.v, row, sizeof *row * (size_t)i);
 
-        memset(p, 0, sizeof *p * (size_t)i);
-        for (int j = 0; j < i; j++) {
-            double *row = a + (size_t)j * n;
-            double s = row_step(j, row, u[j], q, q[j], u, v[j], v, p);
-            row[j] -= 2 * (u[j] * q[j]);
-            p[j] += s + row[j] * v[j];
-        }
-        if (h[i] == 0) {
-            memset(q, 0, sizeof *q * (size_t)n);
-            u = none;
-            continue;
-        }
+        s.active = i;
+        s.parts = i < TOGETHER ? 1 : PARTS;
+        nn_par_run((size_t)s.parts, reflect_part, &s);
+        nn_fold_double(s.p, (size_t)s.parts, gap);
+        memcpy(s.u, s.v, sizeof *s.u * (size_t)i);
         for (int j = 0; j < i; j++)
-            p[j] /= h[i];
-        axpy(i, -dot(i, v, p) / (2 * h[i]), v, p);
-        double *swap = q;
-        q = p;
-        p = swap;
-        u = v;
+            s.q[j] = h[i] > 0 ? s.p[j] / h[i] : 0;
+        if (h[i] > 0)
+            axpy(i, -dot(i, s.v, s.q) / (2 * h[i]), s.v, s.q);
+        else
+            memset(s.u, 0, sizeof *s.u * (size_t)i);
     }
     w[0] = a[0];
     e[0] = h[0] = 0;
+    nn_arena_rewind(scratch, mark);
 }
 
-typedef struct build { double *a; const double *u, *h; int n; } build;
+typedef struct build { double *a; const double *u, *h; int n; size_t gap; } build;
 
 /* Row r of Q' starts as a row of the identity and takes every later reflector in turn:
  * row <- row H_i, i = r+1 ... n-1.  Rows do not depend on each other. */
@@ -176,7 +196,7 @@ static void build_rows(void *ctx, size_t job, int worker)
         b->a[(size_t)r * n + r] = 1;
     }
     for (int i = first + 1; i < n; i++) {
-        const double *u = b->u + (size_t)i * n;
+        const double *u = b->u + (size_t)i * b->gap;
         if (b->h[i] == 0)
             continue;
         for (int r = first; r < end && r < i; r++) {
@@ -186,16 +206,11 @@ static void build_rows(void *ctx, size_t job, int worker)
     }
 }
 
-/* Q' = H_1 H_2 ... H_{n-1} over A, H_i = I - u_i u_i'/h_i */
-static void put_together(int n, double *a, const double *h, nn_arena *scratch)
+/* Q' = H_1 H_2 ... H_{n-1}, H_i = I - u_i u_i'/h_i */
+static void put_together(int n, double *a, const double *u, size_t gap, const double *h)
 {
-    size_t mark = nn_arena_mark(scratch), all = (size_t)n * (size_t)n;
-    double *u = NN_NEW(scratch, double, all);
-    build b = { a, u, h, n };
-
-    memcpy(u, a, sizeof *u * all);
+    build b = { a, u, h, n, gap };
     share(n, build_rows, &b);
-    nn_arena_rewind(scratch, mark);
 }
 
 /* A sweep of QL is a chain of plane rotations of rows (i, i+1), i = top-1, top-2, ...
@@ -383,17 +398,16 @@ int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch)
 
     NN_NEED(n > 0, "eigenvalues of a %d x %d matrix", n, n);
     if (!bad) {
+        size_t gap = ((size_t)n + BLOCK - 1) / BLOCK * BLOCK;
         double *e = NN_NEW(scratch, double, n), *h = NN_NEW(scratch, double, n);
+        double *copy = copy_lower(n, a, up, gap, scratch);
         rotations r = { .n = n, .a = a };
 
-        for (int i = 0; i < n; i++)
-            for (int j = 0; j <= i; j++)
-                a[(size_t)i * n + j] = ldexp(a[(size_t)i * n + j], up);
-        tridiagonal(n, a, w, e, h, scratch);
+        tridiagonal(n, copy, gap, w, e, h, scratch);
         memmove(e, e + 1, sizeof *e * (size_t)(n - 1));
         e[n - 1] = 0;
         if (vectors) {
-            put_together(n, a, h, scratch);
+            put_together(n, a, copy, gap, h);
             r.turn = NN_NEW(scratch, turn, (size_t)SWEEPS * n);
             r.sweep = NN_NEW(scratch, sweep, SWEEPS);
         }
@@ -409,87 +423,109 @@ int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch)
 
 /* ---- Gram matrix and column means ------------------------------------------------- */
 
+/* Rows go chunk by chunk: centred, turned into doubles and packed into panels of NN_PANEL
+ * columns, which stay in the last-level cache.  A job is a panel against itself and all
+ * before it; it goes through the chunk in slices, so that its own slice stays in the
+ * first-level cache.  Every element is one sum over all rows in order: no size here can
+ * be seen in the result. */
+enum { CHUNK = 1024, SLICE = 128, PACK = 32 };
+
 typedef struct gram {
-    int n, d, panels, first, rows;  /* this chunk: `rows` rows from `first` */
+    int d, panels, first, rows;     /* this chunk: `rows` rows from `first` */
     const float *x;
     const double *mean;
-    double *packed;                 /* (panels, ROWS, PANEL), centred */
-    double *c;                      /* (panels * PANEL)^2, lower triangle of panels */
+    double denominator;
+    double *packed;                 /* (panels, CHUNK, NN_PANEL) */
+    double *sum;                    /* (panels * NN_PANEL)^2, lower triangle of panels */
+    double *c;                      /* (d, d) */
 } gram;
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* to = x - mean in doubles; NN_PANEL of them, zeros behind the first n */
+static void centre(int n, const float *x, const double *mean, double *to)
+{
+    typedef float two __attribute__((vector_size(8), aligned(4), may_alias));
+    int j = 0;
+
+    for (; j + 2 <= n; j += 2) {
+        pair v = __builtin_convertvector(*(const two *)(x + j), pair);
+        put(to + j, mean ? v - at(mean + j) : v);
+    }
+    for (; j < n; j++)
+        to[j] = mean ? x[j] - mean[j] : x[j];
+    for (; j < NN_PANEL; j++)
+        to[j] = 0;
+}
 
 static void pack(void *ctx, size_t job, int worker)
 {
     const gram *g = ctx;
-    double *to = g->packed + job * ROWS * PANEL;
+    int first = (int)job * PACK, end = least(first + PACK, g->rows);
     (void)worker;
 
-    for (int r = 0; r < g->rows; r++)
-        for (int k = 0; k < PANEL; k++) {
-            int j = (int)job * PANEL + k;
-            double v = 0;
-            if (j < g->d)
-                v = g->x[(size_t)(g->first + r) * g->d + j] - (g->mean ? g->mean[j] : 0);
-            *to++ = v;
-        }
-}
-
-/* c (4 x 4, row stride ldc) += sum over rows of a_row' b_row */
-static void tile(int rows, const double *a, const double *b, double *c, size_t ldc)
-{
-    pair s[PANEL][2];
-
-#pragma GCC unroll 4
-    for (int i = 0; i < PANEL; i++) {
-        s[i][0] = at(c + (size_t)i * ldc);
-        s[i][1] = at(c + (size_t)i * ldc + 2);
-    }
-    for (int r = 0; r < rows; r++, a += PANEL, b += PANEL) {
-        pair b0 = at(b), b1 = at(b + 2);
-#pragma GCC unroll 4
-        for (int i = 0; i < PANEL; i++) {
-            s[i][0] += a[i] * b0;
-            s[i][1] += a[i] * b1;
-        }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < PANEL; i++) {
-        put(c + (size_t)i * ldc, s[i][0]);
-        put(c + (size_t)i * ldc + 2, s[i][1]);
+    for (int p = 0; p < g->panels; p++) {
+        int j = p * NN_PANEL, n = least(NN_PANEL, g->d - j);
+        double *to = g->packed + (size_t)p * CHUNK * NN_PANEL;
+        for (int r = first; r < end; r++)
+            centre(n, g->x + (size_t)(g->first + r) * g->d + j,
+                   g->mean ? g->mean + j : NULL, to + (size_t)r * NN_PANEL);
     }
 }
 
-static void tile_row(void *ctx, size_t job, int worker)
+static void panel_row(void *ctx, size_t job, int worker)
 {
     const gram *g = ctx;
-    size_t ldc = (size_t)g->panels * PANEL;
+    int i = g->panels - 1 - (int)job;           /* the longest first */
+    size_t ldc = (size_t)g->panels * NN_PANEL, left = (size_t)(g->d - i * NN_PANEL);
+    const double *own = g->packed + (size_t)i * CHUNK * NN_PANEL;
     (void)worker;
 
-    for (size_t j = 0; j <= job; j++)
-        tile(g->rows, g->packed + job * ROWS * PANEL, g->packed + j * ROWS * PANEL,
-             g->c + job * PANEL * ldc + j * PANEL, ldc);
+    for (int r = 0; r < g->rows; r += SLICE)
+        for (int j = 0; j <= i; j++)
+            nn_kern_now->gram((size_t)least(SLICE, g->rows - r),
+                              own + (size_t)r * NN_PANEL,
+                              g->packed + ((size_t)j * CHUNK + (size_t)r) * NN_PANEL,
+                              left < NN_PANEL ? left : NN_PANEL, NN_PANEL,
+                              g->sum + ((size_t)i * ldc + (size_t)j) * NN_PANEL, ldc);
+}
+
+/* Divides a row of panels and stores it, and its mirror image. */
+static void spread(void *ctx, size_t job, int worker)
+{
+    const gram *g = ctx;
+    int first = (int)job * NN_PANEL, end = least(first + NN_PANEL, g->d), d = g->d;
+    size_t ldc = (size_t)g->panels * NN_PANEL;
+    (void)worker;
+
+    for (int j0 = 0; j0 <= first; j0 += NN_PANEL)
+        for (int i = first; i < end; i++)
+            for (int j = j0; j < least(j0 + NN_PANEL, i + 1); j++)
+                g->c[(size_t)i * d + j] = g->c[(size_t)j * d + i] =
+                    g->sum[(size_t)i * ldc + j] / g->denominator;
 }
 
 void nn_gram(int n, int d, const float *x, const double *mean, double denominator,
              double *c, nn_arena *scratch)
 {
     NN_NEED(n >= 0 && d > 0, "gram: a %d x %d matrix", n, d);
-    size_t mark = nn_arena_mark(scratch), panels = ((size_t)d + PANEL - 1) / PANEL;
-    size_t ldc = panels * PANEL;
+    size_t mark = nn_arena_mark(scratch), panels = ((size_t)d + NN_PANEL - 1) / NN_PANEL;
+    size_t ldc = panels * NN_PANEL;
     gram g = {
-        .n = n, .d = d, .panels = (int)panels, .x = x, .mean = mean,
-        .packed = NN_NEW(scratch, double, panels * ROWS * PANEL),
-        .c = NN_NEW0(scratch, double, ldc * ldc),
+        .d = d, .panels = (int)panels, .x = x, .mean = mean, .denominator = denominator,
+        .packed = NN_NEW(scratch, double, panels * CHUNK * NN_PANEL),
+        .sum = NN_NEW0(scratch, double, ldc * ldc), .c = c,
     };
 
-    for (; g.first < n; g.first += ROWS) {
-        g.rows = n - g.first < ROWS ? n - g.first : ROWS;
-        nn_par_run(panels, pack, &g);
-        nn_par_run(panels, tile_row, &g);
+    for (; g.first < n; g.first += CHUNK) {
+        g.rows = least(CHUNK, n - g.first);
+        nn_par_run(((size_t)g.rows + PACK - 1) / PACK, pack, &g);
+        nn_par_run(panels, panel_row, &g);
     }
-    for (int i = 0; i < d; i++)
-        for (int j = 0; j <= i; j++)
-            c[(size_t)i * d + j] = c[(size_t)j * d + i] =
-                g.c[(size_t)i * ldc + j] / denominator;
+    nn_par_run(panels, spread, &g);
     nn_arena_rewind(scratch, mark);
 }
 

@@ -16,8 +16,8 @@ enum { NN_VALUES = 0, NN_VECTORS = 1 };
 int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch);
 
 /* C = X'X / denominator (d x d, both triangles) of float rows X (n x d); mean_j (d) is
- * subtracted first unless mean is NULL.  One double accumulator per element, rows in
- * order. */
+ * subtracted first unless mean is NULL.  One double accumulator per element, fused, rows
+ * in order. */
 void nn_gram(int n, int d, const float *x, const double *mean, double denominator,
              double *c, nn_arena *scratch);
 

@@ -5,7 +5,7 @@
  *
  * SIMDe 0.7.4 lacks five of the intrinsics, its multiply-add rounds twice where the
  * machine's rounds once, and its integer subtraction overflows where C forbids it; those
- * seven stand here.
+ * eight stand here.
  *
  * Wants -Wno-psabi: vectors of 64 bytes travel between functions of this file only. */
 #include "nn/kern/kern.h"
@@ -24,6 +24,17 @@ static simde__m512 fused(simde__m512 a, simde__m512 b, simde__m512 c)
     for (int i = 0; i < 16; i++)
         z[i] = fmaf(x[i], y[i], z[i]);
     return simde_mm512_loadu_ps(z);
+}
+
+static simde__m512d fused_double(simde__m512d a, simde__m512d b, simde__m512d c)
+{
+    double x[8], y[8], z[8];
+    simde_mm512_storeu_pd(x, a);
+    simde_mm512_storeu_pd(y, b);
+    simde_mm512_storeu_pd(z, c);
+    for (int i = 0; i < 8; i++)
+        z[i] = fma(x[i], y[i], z[i]);
+    return simde_mm512_loadu_pd(z);
 }
 
 static simde__m512 load_some(simde__mmask16 k, const float *p)
@@ -87,6 +98,12 @@ static simde__m512i shift_right(simde__m512i a, int by)
 #endif
 #define __m512 simde__m512
 #define __m512i simde__m512i
+#define __m512d simde__m512d
+#define _mm512_fmadd_pd fused_double
+#define _mm512_set1_pd simde_mm512_set1_pd
+#define _mm512_loadu_pd simde_mm512_loadu_pd
+#define _mm512_storeu_pd simde_mm512_storeu_pd
+#define _mm512_add_pd simde_mm512_add_pd
 #define __mmask16 simde__mmask16
 #define _mm512_fmadd_ps fused
 #define _mm512_maskz_loadu_ps load_some

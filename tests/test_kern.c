@@ -396,6 +396,84 @@ START_TEST(sums_keep_denormals_and_pass_on_what_is_not_finite)
 }
 END_TEST
 
+/* ---- sums in double ---------------------------------------------------------------- */
+
+/* n doubles before an untouchable page: 51 random bits, so that no product is exact */
+static double *drawn_double(size_t n)
+{
+    double *x = (double *)(void *)edge(2 * n);
+    for (size_t i = 0; i < n; i++)
+        x[i] = draw() + draw() * 0x1p-26;
+    return x;
+}
+
+/* The sum over k of one element: fused, in order, on top of what was there. */
+START_TEST(gram_blocks_follow_the_plan_to_the_bit)
+{
+    enum { W = NN_PANEL, LDC = W + 3 };
+    static const size_t terms[] = { 0, 1, 2, 3, 8, 37 }, live[] = { 1, 6, 8, 13, W };
+    const nn_kern *k = _i == 0 ? ref() : rival(_i - 1);
+    if (!k)
+        return;
+    for (size_t t = 0; t < 6; t++)
+        for (size_t l = 0; l < 50; l++) {
+            size_t n = terms[t], rows = live[l % 5], cols = live[l / 5 % 5], one = l / 25;
+            size_t size = (W - 1) * LDC + W;
+            double *a = drawn_double(n * W), *b = one ? a : drawn_double(n * W);
+            double *old = drawn_double(size), *c = drawn_double(size);
+            memcpy(c, old, size * sizeof *c);
+            k->gram(n, a, b, rows, cols, c, LDC);
+            for (size_t i = 0; i < rows; i++)
+                for (size_t j = 0; j < (one && i < cols ? i + 1 : cols); j++) {
+                    double s = old[i * LDC + j];
+                    for (size_t q = 0; q < n; q++)
+                        s = fma(a[q * W + i], b[q * W + j], s);
+                    EXPECT(c[i * LDC + j] == s, "%s: element %zu, %zu of %zu terms",
+                           k->name, i, j, n);
+                }
+            for (size_t i = 0; i + 1 < W; i++)
+                for (size_t j = W; j < LDC; j++)
+                    EXPECT(c[i * LDC + j] == old[i * LDC + j], "%s: beyond the panel",
+                           k->name);
+        }
+}
+END_TEST
+
+START_TEST(reflections_follow_the_plan_to_the_bit)
+{
+    static const size_t first[] = { 0, 8, 16, 40 };
+    const nn_kern *k = _i == 0 ? ref() : rival(_i - 1);
+    if (!k)
+        return;
+    for (size_t f = 0; f < 4; f++) {
+        size_t m = first[f], n = m + 8, gap = n + 5, size = 7 * gap + n;
+        double *row = drawn_double(size), *want = drawn_double(size);
+        double *u = drawn_double(n), *q = drawn_double(n), *v = drawn_double(n);
+        double *p = drawn_double(n), *sum = drawn_double(n);
+        memcpy(want, row, size * sizeof *row);
+        memcpy(sum, p, n * sizeof *p);
+        for (size_t r = 0; r < 8; r++) {
+            double lane[8] = {0}, *w = want + r * gap;
+            for (size_t j = 0; j < n; j++) {
+                w[j] = fma(-q[m + r], u[j], fma(-u[m + r], q[j], w[j]));
+                lane[j % 8] = fma(w[j], v[j], lane[j % 8]);
+                if (j < m)
+                    sum[j] = fma(v[m + r], w[j], sum[j]);
+            }
+            for (int g = 4; g > 0; g /= 2)
+                for (int j = 0; j < g; j++)
+                    lane[j] += lane[j + g];
+            sum[m + r] += lane[0];
+        }
+        k->reflect(m, row, gap, u, q, v, p);
+        for (size_t j = 0; j < size; j++)
+            EXPECT(row[j] == want[j], "%s: element %zu of rows %zu", k->name, j, m);
+        for (size_t j = 0; j < n; j++)
+            EXPECT(p[j] == sum[j], "%s: p %zu of rows %zu", k->name, j, m);
+    }
+}
+END_TEST
+
 /* ---- exp, log, tanh -------------------------------------------------------------- */
 
 static float float_of(uint32_t bits)
@@ -971,6 +1049,8 @@ Suite *suite_kern(void)
     tcase_add_loop_test(t, columns_follow_the_plan_to_the_bit, 0, tables);
     tcase_add_loop_test(t, batch_normalisation_follows_the_plan_to_the_bit, 0, tables);
     tcase_add_loop_test(t, relu_keeps_nan_the_sign_of_zero_and_denormals, 0, tables);
+    tcase_add_loop_test(t, gram_blocks_follow_the_plan_to_the_bit, 0, tables);
+    tcase_add_loop_test(t, reflections_follow_the_plan_to_the_bit, 0, tables);
     tcase_add_loop_test(t, sums_keep_denormals_and_pass_on_what_is_not_finite, 0, tables);
     tcase_add_test(t, the_best_table_is_chosen_unless_one_is_named);
     tcase_add_test(t, an_unknown_table_is_refused_and_changes_nothing);

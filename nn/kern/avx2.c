@@ -10,7 +10,7 @@
 #include "nn/kern/lanes_avx2.h"
 
 /* 12 registers of sums, 2 of B, 1 or 2 of A: 16 */
-enum { MR = 6, NV = 1 };
+enum { MR = 6, NV = 1, DR = 6, DV = 1 };
 
 #include "nn/kern/body.h"
 

@@ -9,8 +9,8 @@
 
 #include "nn/kern/lanes_avx512.h"
 
-/* 28 registers of sums, 2 of B, 1 or 2 of A: 32 */
-enum { MR = 14, NV = 2 };
+/* 28 registers of sums, 2 of B, 1 or 2 of A: 32; in double 24, 3 and 1 */
+enum { MR = 14, NV = 2, DR = 8, DV = 3 };
 
 #include "nn/kern/body.h"
 

@@ -428,6 +428,10 @@ static void bn_grad(size_t rows, size_t c, const float *x, const float *y,
 
 #include "nn/kern/wino.h"
 
+/* ---- sums in double -------------------------------------------------------------- */
+
+#include "nn/kern/double.h"
+
 #define NN_KERN_TABLE(text)                                                              \
     {                                                                                    \
         .name = (text), .mr = MR, .nr = NR,                                              \
@@ -437,5 +441,6 @@ static void bn_grad(size_t rows, size_t c, const float *x, const float *y,
         .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \
         .bn_sums = bn_sums, .bn_grad = bn_grad,                                          \
         .wino_data = wino_data, .wino_grad = wino_grad, .wino_weight = wino_weight,      \
-        .wino_sum = wino_sum, .wino_dweight = wino_dweight                               \
+        .wino_sum = wino_sum, .wino_dweight = wino_dweight,                              \
+        .gram = gram, .reflect = reflect                                                 \
     }

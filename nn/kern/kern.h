@@ -19,7 +19,8 @@ enum {
     NN_LANES = 16,          /* part of the result's format */
     NN_KC = 256,            /* part of the result's format */
     NN_TILE_ROWS = 32,      /* no table has tiles of more rows */
-    NN_ROWS = 256           /* rows of one chunk in column sums: part of the format */
+    NN_ROWS = 256,          /* rows of one chunk in column sums: part of the format */
+    NN_PANEL = 24           /* columns of one packed panel of doubles */
 };
 
 /* Where a tile of sums goes: c(i,j) at c[i * ldc + j] for i < rows, j < cols; add = 0
@@ -87,6 +88,20 @@ typedef struct nn_kern {
     void (*wino_sum)(const float *m, size_t gap, size_t c, const float *bias, int add,
                      float *const *out);
     void (*wino_dweight)(const float *m, size_t gap, size_t c, float *const *tap);
+
+    /* c(i,j) += sum_k a(k,i) b(k,j) in double, k in order, fused: packed panels with
+     * a(k,i) at a[k * NN_PANEL + i], b alike, c(i,j) at c[i * ldc + j] for i < rows,
+     * j < cols.  Works in whole tiles: c has NN_PANEL rows and columns.  When b is a,
+     * elements above the diagonal are not promised. */
+    void (*gram)(size_t k, const double *a, const double *b, size_t rows, size_t cols,
+                 double *c, size_t ldc);
+
+    /* One step of a tridiagonalisation (nn/linalg.c) on the eight rows of a symmetric
+     * matrix from row m on, m a multiple of 8, `gap` doubles apart, columns 0 .. m + 7:
+     * every row r becomes  row - u_r q - q_r u  (fused, in this order), then
+     * p_k += v_r row_k for k < m,  and  p_r += row . v  over 8 lanes. */
+    void (*reflect)(size_t m, double *row, size_t gap, const double *u, const double *q,
+                    const double *v, double *p);
 } nn_kern;
 
 /* The table in use: from the start of the process the best that the CPU has, or the one

@@ -143,3 +143,39 @@ LANE float v_fold(vec a)
     q = _mm_add_ss(q, _mm_shuffle_ps(q, q, 1));
     return _mm_cvtss_f32(q);
 }
+
+typedef struct dvec { __m256d lo, hi; } dvec;
+
+LANE dvec d_set1(double a)
+{
+    __m256d v = _mm256_set1_pd(a);
+    return (dvec){ v, v };
+}
+
+LANE dvec d_load(const double *p)
+{
+    return (dvec){ _mm256_loadu_pd(p), _mm256_loadu_pd(p + 4) };
+}
+
+LANE void d_store(double *p, dvec a)
+{
+    _mm256_storeu_pd(p, a.lo);
+    _mm256_storeu_pd(p + 4, a.hi);
+}
+
+LANE dvec d_add(dvec a, dvec b)
+{
+    return (dvec){ _mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi) };
+}
+
+LANE dvec d_fma(dvec a, dvec b, dvec c)
+{
+    return (dvec){ _mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi) };
+}
+
+LANE double d_fold(dvec a)
+{
+    __m256d h = _mm256_add_pd(a.lo, a.hi);
+    __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+}

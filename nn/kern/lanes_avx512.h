@@ -125,3 +125,40 @@ LANE float v_fold(vec a)
             s[i] += s[i + gap];
     return s[0];
 }
+
+typedef __m512d dvec;
+
+LANE dvec d_set1(double a)
+{
+    return _mm512_set1_pd(a);
+}
+
+LANE dvec d_load(const double *p)
+{
+    return _mm512_loadu_pd(p);
+}
+
+LANE void d_store(double *p, dvec a)
+{
+    _mm512_storeu_pd(p, a);
+}
+
+LANE dvec d_add(dvec a, dvec b)
+{
+    return _mm512_add_pd(a, b);
+}
+
+LANE dvec d_fma(dvec a, dvec b, dvec c)
+{
+    return _mm512_fmadd_pd(a, b, c);
+}
+
+LANE double d_fold(dvec a)
+{
+    double s[8];
+    _mm512_storeu_pd(s, a);
+    for (int gap = 4; gap > 0; gap /= 2)
+        for (int i = 0; i < gap; i++)
+            s[i] += s[i + gap];
+    return s[0];
+}

@@ -177,3 +177,46 @@ LANE float v_fold(vec a)
     float32x2_t d = vadd_f32(vget_low_f32(q), vget_high_f32(q));
     return vget_lane_f32(d, 0) + vget_lane_f32(d, 1);
 }
+
+typedef struct dvec { float64x2_t q[4]; } dvec;
+
+LANE dvec d_set1(double a)
+{
+    float64x2_t v = vdupq_n_f64(a);
+    return (dvec){ { v, v, v, v } };
+}
+
+LANE dvec d_load(const double *p)
+{
+    return (dvec){ { vld1q_f64(p), vld1q_f64(p + 2), vld1q_f64(p + 4),
+                     vld1q_f64(p + 6) } };
+}
+
+LANE void d_store(double *p, dvec a)
+{
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        vst1q_f64(p + 2 * i, a.q[i]);
+}
+
+LANE dvec d_add(dvec a, dvec b)
+{
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        a.q[i] = vaddq_f64(a.q[i], b.q[i]);
+    return a;
+}
+
+LANE dvec d_fma(dvec a, dvec b, dvec c)
+{
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        c.q[i] = vfmaq_f64(c.q[i], a.q[i], b.q[i]);
+    return c;
+}
+
+LANE double d_fold(dvec a)
+{
+    float64x2_t q = vaddq_f64(vaddq_f64(a.q[0], a.q[2]), vaddq_f64(a.q[1], a.q[3]));
+    return vgetq_lane_f64(q, 0) + vgetq_lane_f64(q, 1);
+}

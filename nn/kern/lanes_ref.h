@@ -153,3 +153,44 @@ LANE float v_fold(vec a)
             a.v[i] += a.v[i + gap];
     return a.v[0];
 }
+
+typedef struct dvec { double v[8]; } dvec;
+
+LANE dvec d_set1(double a)
+{
+    dvec r;
+    for (int i = 0; i < 8; i++) r.v[i] = a;
+    return r;
+}
+
+LANE dvec d_load(const double *p)
+{
+    dvec r;
+    for (int i = 0; i < 8; i++) r.v[i] = p[i];
+    return r;
+}
+
+LANE void d_store(double *p, dvec a)
+{
+    for (int i = 0; i < 8; i++) p[i] = a.v[i];
+}
+
+LANE dvec d_add(dvec a, dvec b)
+{
+    for (int i = 0; i < 8; i++) a.v[i] += b.v[i];
+    return a;
+}
+
+LANE dvec d_fma(dvec a, dvec b, dvec c)
+{
+    for (int i = 0; i < 8; i++) c.v[i] = fma(a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+
+LANE double d_fold(dvec a)
+{
+    for (int gap = 4; gap > 0; gap /= 2)
+        for (int i = 0; i < gap; i++)
+            a.v[i] += a.v[i + gap];
+    return a.v[0];
+}

@@ -11,7 +11,7 @@
 #include "nn/kern/lanes_neon.h"
 
 /* 24 registers of sums, 4 of B, 1 or 2 of A, of 32; one more row would fill them all */
-enum { MR = 6, NV = 1 };
+enum { MR = 6, NV = 1, DR = 6, DV = 1 };
 
 #include "nn/kern/body.h"
 

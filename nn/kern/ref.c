@@ -3,7 +3,7 @@
 #include "nn/kern/lanes.h"
 #include "nn/kern/lanes_ref.h"
 
-enum { MR = 4, NV = 1 };
+enum { MR = 4, NV = 1, DR = 4, DV = 1 };
 
 #include "nn/kern/body.h"
 
