@@ -174,6 +174,17 @@ float *nn_grad_zeroed(nn_node *x)
     return g;
 }
 
+float *nn_grad_over(nn_node *x, nn_node *y, int *add)
+{
+    int free = y->grad && !y->pinned;
+    if (!x->wants || x->param || x->grad || !free || nn_count(x) != nn_count(y))
+        return nn_grad_into(x, add);
+    x->grad = y->grad;
+    y->grad = NULL;
+    *add = 0;
+    return x->grad;
+}
+
 static void release(nn_tape *t, nn_node *x)
 {
     if (x->keep)
@@ -200,6 +211,8 @@ void nn_backward(nn_node *loss)
         nn_node *y = t->list[i];
         if (y->op && y->grad) {
             size_t mark = nn_arena_mark(t->scratch);
+            if (t->watch)
+                nn_watch_before(t->watch, y);
             y->op->backward(y, t->scratch);
             nn_arena_rewind(t->scratch, mark);
             if (t->watch)

@@ -70,4 +70,9 @@ float    nn_item(const nn_node *x);                     /* value of a one-elemen
 float   *nn_grad_into(nn_node *x, int *add);
 float   *nn_grad_zeroed(nn_node *x);                    /* always ready to be added to */
 
+/* The same for a gradient of y's size that is worked out element by element: y's memory
+ * becomes x's where nobody else needs it, so that dx is written over the dy it is made
+ * from.  Read y->grad before the call, and let it be the last use of y's gradient. */
+float   *nn_grad_over(nn_node *x, nn_node *y, int *add);
+
 #endif

@@ -65,13 +65,12 @@ static int is_finite(const float *x, size_t n)
 
 /* Whether everything that y read was finite: its inputs and, on the way back, its own
  * gradient and what it had kept. */
-static int read_finite(const nn_node *y, nn_seen_as as)
+static int read_finite(const nn_watch *w, const nn_node *y, nn_seen_as as)
 {
     for (int i = 0; i < y->ins; i++)
         if (!is_finite(y->in[i]->val, nn_count(y->in[i])))
             return 0;
-    return as != NN_SEEN_BACKWARD
-           || (is_finite(y->grad, nn_count(y)) && is_finite(y->keep, y->kept));
+    return as != NN_SEEN_BACKWARD || (w->fine && is_finite(y->keep, y->kept));
 }
 
 static void look(nn_watch *w, nn_seen_as as, const nn_node *y, const nn_node *of,
@@ -88,7 +87,7 @@ static void look(nn_watch *w, nn_seen_as as, const nn_node *y, const nn_node *of
         s.in[i] = node_of(y->in[i]);
     measure(&s, x);
     int bad = s.nans + s.infs > 0;
-    s.produced = bad && as != NN_SEEN_LEAF && read_finite(y, as);
+    s.produced = bad && as != NN_SEEN_LEAF && read_finite(w, y, as);
     if (w->rows)
         keep_row(w, &s);
     if (bad && !w->found) {
@@ -105,6 +104,11 @@ void nn_watch_leaf(nn_watch *w, const nn_node *x)
 void nn_watch_forward(nn_watch *w, const nn_node *y)
 {
     look(w, NN_SEEN_FORWARD, y, NULL, y->val);
+}
+
+void nn_watch_before(nn_watch *w, const nn_node *y)
+{
+    w->fine = is_finite(y->grad, nn_count(y));
 }
 
 void nn_watch_backward(nn_watch *w, const nn_node *y)

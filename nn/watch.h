@@ -42,6 +42,7 @@ typedef struct nn_watch {
     int found;                          /* 1: `first` holds the first result not finite */
     nn_seen first;
     nn_seen **list; int count, room;
+    int fine;                           /* 1: the gradient that backward reads is finite */
 } nn_watch;
 
 /* One line about the first result that is not finite, or that there was none:
@@ -54,9 +55,11 @@ const char *nn_watch_text(const nn_watch *w, char *out, size_t size);
  * columns; results that are not finite are marked with '!'. */
 void nn_watch_table(const nn_watch *w, FILE *out);
 
-/* Called by the tape. */
+/* Called by the tape; _before and _backward on either side of y's backward, which may
+ * write over y's gradient. */
 void nn_watch_leaf(nn_watch *w, const nn_node *x);
 void nn_watch_forward(nn_watch *w, const nn_node *y);
+void nn_watch_before(nn_watch *w, const nn_node *y);
 void nn_watch_backward(nn_watch *w, const nn_node *y);
 
 #endif

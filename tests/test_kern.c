@@ -256,6 +256,20 @@ static columns columns_of(size_t rows, size_t c)
     return p;
 }
 
+static nn_bn bn_of(const columns *p, int relu)
+{
+    return (nn_bn){ .a = p->a, .b = p->b, .mean = p->mean, .q = p->q, .u = p->b,
+                    .relu = relu };
+}
+
+/* Where the gradient passes: relu 0 everywhere, 1 where y > 0, 2 where x a + b > 0. */
+static float passed(const columns *p, size_t i, int relu)
+{
+    size_t j = i % p->c;
+    float v = relu == 1 ? p->y[i] : fmaf(p->x[i], p->a[j], p->b[j]);
+    return relu && !(v > 0) ? 0 : p->dy[i];
+}
+
 START_TEST(columns_follow_the_plan_to_the_bit)
 {
     static const size_t wide[] = { 1, 3, 10, 16, 17, 33, 64, 65, 130 };
@@ -269,12 +283,13 @@ START_TEST(columns_follow_the_plan_to_the_bit)
             float *s = edge(p.c), *q = edge(p.c), *ds = edge(p.c), *dt = edge(p.c);
             k->col_sum(p.rows, p.c, p.x, s);
             k->col_sq(p.rows, p.c, p.x, p.mean, q);
-            int relu = (int)(w + h) % 2;
-            k->bn_sums(p.rows, p.c, p.x, p.y, p.dy, p.mean, relu, ds, dt);
+            int relu = (int)(w + h) % 3;
+            nn_bn n = bn_of(&p, relu > 0);
+            k->bn_sums(p.rows, p.c, &n, p.x, relu == 1 ? p.y : NULL, p.dy, ds, dt);
             for (size_t j = 0; j < p.c; j++) {
                 float ws = 0, wq = 0, wds = 0, wdt = 0;
                 for (size_t i = j; i < p.rows * p.c; i += p.c) {
-                    float d = p.x[i] - p.mean[j], g = relu && !(p.y[i] > 0) ? 0 : p.dy[i];
+                    float d = p.x[i] - p.mean[j], g = passed(&p, i, relu);
                     ws += p.x[i];
                     wq = fmaf(d, d, wq);
                     wds += g;
@@ -291,7 +306,8 @@ static void check_bn_apply(const nn_kern *k, const columns *p, int with_r, int r
 {
     size_t n = p->rows * p->c;
     float *y = edge(n);
-    k->bn_apply(p->rows, p->c, p->x, p->a, p->b, with_r ? p->dy : NULL, relu, y);
+    nn_bn bn = bn_of(p, relu);
+    k->bn_apply(p->rows, p->c, &bn, p->x, with_r ? p->dy : NULL, y);
     for (size_t i = 0; i < n; i++) {
         float v = fmaf(p->x[i], p->a[i % p->c], p->b[i % p->c]);
         if (with_r)
@@ -308,17 +324,37 @@ static void check_bn_grad(const nn_kern *k, const columns *p, int with_dr, int r
 {
     size_t n = p->rows * p->c;
     float *old = drawn(n), *dx = copy(old, n), *dr = copy(old, n);
-    k->bn_grad(p->rows, p->c, p->x, p->y, p->dy, p->mean, p->a, p->q, p->b, relu, add, dx,
+    nn_bn bn = bn_of(p, relu > 0);
+    k->bn_grad(p->rows, p->c, &bn, p->x, relu == 1 ? p->y : NULL, p->dy, add, dx,
                with_dr ? dr : NULL);
     for (size_t i = 0; i < n; i++) {
         size_t j = i % p->c;
-        float g = relu && !(p->y[i] > 0) ? 0 : p->dy[i];
+        float g = passed(p, i, relu);
         float v = fmaf(p->a[j], g, fmaf(p->q[j], p->x[i] - p->mean[j], p->b[j]));
         float wx = add & 1 ? old[i] + v : v, wr = add & 2 ? old[i] + g : g;
         EXPECT(dx[i] == wx, "%s: dx %zu of %zu x %zu", k->name, i, p->rows, p->c);
         EXPECT(dr[i] == (with_dr ? wr : old[i]), "%s: dr %zu of %zu x %zu", k->name, i,
                p->rows, p->c);
     }
+}
+
+/* dx, dr or both stand where dy stood: the same numbers, in dy's place. */
+static void check_bn_grad_over(const nn_kern *k, const columns *p, int relu)
+{
+    size_t n = p->rows * p->c;
+    const float *y = relu == 1 ? p->y : NULL;
+    float *dx = edge(n), *dr = edge(n), *twice = edge(n);
+    float *over_x = copy(p->dy, n), *over_r = copy(p->dy, n), *over = copy(p->dy, n);
+    nn_bn bn = bn_of(p, relu > 0);
+
+    k->bn_grad(p->rows, p->c, &bn, p->x, y, p->dy, 0, dx, dr);
+    k->bn_grad(p->rows, p->c, &bn, p->x, y, over_x, 0, over_x, NULL);
+    ck_assert(same(over_x, dx, n));
+    k->bn_grad(p->rows, p->c, &bn, p->x, y, over_r, 0, twice, over_r);
+    ck_assert(same(over_r, dr, n) && same(twice, dx, n));
+    k->bn_grad(p->rows, p->c, &bn, p->x, y, over, 1, over, over);   /* dr is dx, too */
+    for (size_t i = 0; i < n; i++)
+        EXPECT(over[i] == dr[i] + dx[i], "%s: %zu of %zu", k->name, i, n);
 }
 
 START_TEST(batch_normalisation_follows_the_plan_to_the_bit)
@@ -328,10 +364,12 @@ START_TEST(batch_normalisation_follows_the_plan_to_the_bit)
     if (!k)
         return;
     for (size_t w = 0; w < 5; w++)
-        for (int form = 0; form < 16; form++) {
+        for (int form = 0; form < 24; form++) {
             columns p = columns_of(form % 4 * 3, wide[w]);
-            check_bn_apply(k, &p, form & 1, form >> 1 & 1);
-            check_bn_grad(k, &p, form & 1, form >> 1 & 1, form >> 2);
+            int relu = form >> 1 & 1 ? 1 + form / 16 : 0;
+            check_bn_apply(k, &p, form & 1, relu > 0);
+            check_bn_grad(k, &p, form & 1, relu, form >> 2 & 3);
+            check_bn_grad_over(k, &p, relu);
         }
 }
 END_TEST
@@ -361,7 +399,8 @@ START_TEST(relu_keeps_nan_the_sign_of_zero_and_denormals)
                 x[j] = corners[(c + j) % CORNERS];
                 want[j] = relu && 0 > x[j] ? 0 : x[j];
             }
-            k->bn_apply(1, c, x, one, none, NULL, relu, y);
+            nn_bn n = { .a = one, .b = none, .relu = relu };
+            k->bn_apply(1, c, &n, x, NULL, y);
             ck_assert_msg(same(y, want, c), "%s: relu %d over %zu", k->name, relu, c);
         }
 }
@@ -779,7 +818,8 @@ START_TEST(nan_passes_through_products_and_relu)
     ck_assert(c[2] == 1 && c[3] == 2);
     for (int t = 0; t < nn_kern_count(); t++) {
         float y[2];
-        nn_kern_at(t)->bn_apply(1, 2, a, b, b, NULL, 1, y);
+        nn_bn n = { .a = b, .b = b, .relu = 1 };
+        nn_kern_at(t)->bn_apply(1, 2, &n, a, NULL, y);
         ck_assert(isnan(y[0]) && y[1] == 4);
     }
 }

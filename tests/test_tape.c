@@ -71,6 +71,54 @@ START_TEST(gradients_live_in_released_memory)
 }
 END_TEST
 
+/* Gradients of the two inputs of a chain of normalisations; pinned: every node keeps its
+ * own gradient, so that none is written over another. */
+enum { ROWS = 6, COLS = 20, SIZE = ROWS * COLS };
+
+static void two_gradients(int form, int pinned, float out[2][SIZE], size_t *peak)
+{
+    nn_arena step = {0}, scratch = {0};
+    nn_tape t;
+    nn_rng r = nn_rng_at(3, NN_RNG_TEST, 0, 0);
+    nn_running eps = { .eps = 1e-5f };
+    float x[2][SIZE];
+
+    for (int i = 0; i < 2 * SIZE; i++)
+        x[i / SIZE][i % SIZE] = (float)nn_rng_normal(&r);
+    nn_tape_start(&t, &step, &scratch);
+    nn_node *a = nn_input(&t, nn_shape2(ROWS, COLS), x[0], 1);
+    nn_node *b = nn_input(&t, nn_shape2(ROWS, COLS), x[1], 1);
+    nn_node *h = nn_batchnorm(&t, a, NULL, NULL, form & 1 ? b : NULL, NN_RELU, eps);
+    nn_node *y = nn_batchnorm(&t, h, NULL, NULL, form & 2 ? h : b, NN_RELU, eps);
+    if (form & 4)
+        y = nn_add(&t, y, h);
+    nn_node *loss = nn_mse(&t, y, nn_stopgrad(&t, b));
+    for (int i = 0; pinned && i < t.count; i++)
+        nn_pin(t.list[i]);
+    nn_backward(loss);
+    if (pinned)
+        ck_assert_ptr_ne(y->grad, NULL);
+    memcpy(out[0], a->grad, sizeof *out);
+    if (b->grad)
+        memcpy(out[1], b->grad, sizeof *out);
+    *peak = t.pool.peak;
+    nn_tape_free(&t);
+    nn_arena_free(&step);
+    nn_arena_free(&scratch);
+}
+
+START_TEST(a_gradient_written_over_another_is_the_same_one)
+{
+    float over[2][SIZE] = {{0}}, apart[2][SIZE] = {{0}};
+    size_t less, more;
+
+    two_gradients(_i, 0, over, &less);
+    two_gradients(_i, 1, apart, &more);
+    ck_assert_mem_eq(over, apart, sizeof over);
+    ck_assert_uint_lt(less, more);
+}
+END_TEST
+
 START_TEST(a_parameter_has_one_leaf_per_step)
 {
     net n;
@@ -560,6 +608,7 @@ Suite *suite_tape(void)
     tcase_add_test(tc, backward_gives_everything_back);
     tcase_add_test(tc, a_step_asks_for_no_memory_after_the_first);
     tcase_add_test(tc, gradients_live_in_released_memory);
+    tcase_add_loop_test(tc, a_gradient_written_over_another_is_the_same_one, 0, 8);
     tcase_add_test(tc, a_parameter_has_one_leaf_per_step);
     tcase_add_test(tc, evaluation_asks_for_no_gradient);
     tcase_add_test(tc, only_training_moves_the_running_statistics);

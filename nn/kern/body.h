@@ -20,7 +20,7 @@
  * The result depends on the sign of a zero or on which NaN nowhere but in v_max, v_min,
  * whose second operand wins: max(0, x) keeps a NaN, max(x, 0) would hide it. */
 
-enum { NR = 16 * NV, WIDE = 4 };    /* WIDE: columns' vectors summed side by side */
+enum { NR = 16 * NV };
 
 _Static_assert((int)MR <= (int)NN_TILE_ROWS, "callers hold NN_TILE_ROWS row pointers");
 
@@ -289,8 +289,10 @@ static void tanh_each(size_t n, const float *x, float *y)
 }
 
 /* ---- columns: one accumulator per column, rows in order ------------------------------
- * Sums take WIDE vectors of columns down all rows at a time, and what is left one vector
- * at a time.  Columns never meet, so the grouping cannot be seen. */
+ * STEP rows at a time, whole rows: memory is read in the order in which it lies, and the
+ * accumulators rest in the results, which the fastest cache holds. */
+
+enum { STEP = 8 };
 
 LANE vec load_cols(const float *p, size_t left)
 {
@@ -305,123 +307,200 @@ LANE void store_cols(float *p, size_t left, vec a)
         v_store(p, a);
 }
 
-LANE void down_sum(size_t rows, size_t c, size_t left, const float *x, float *s,
-                   const int wide)
+static size_t step_of(size_t rows)
 {
-    vec a[WIDE];
-    UNROLL
-    for (int w = 0; w < wide; w++)
-        a[w] = v_zero();
-    for (size_t i = 0; i < rows; i++, x += c) {
-        UNROLL
-        for (int w = 0; w < wide; w++)
-            a[w] = v_add(a[w], wide > 1 ? v_load(x + 16 * w) : load_cols(x, left));
-    }
-    UNROLL
-    for (int w = 0; w < wide; w++)
-        store_cols(s + 16 * w, left, a[w]);
+    return rows < STEP ? rows : STEP;
+}
+
+static void clear(size_t n, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = 0;
+}
+
+/* `left` columns, 16 at most, of STEP rows. */
+LANE void sum_some(size_t step, size_t c, size_t left, const float *x, float *s)
+{
+    vec a = load_cols(s, left);
+    for (size_t i = 0; i < step; i++, x += c)
+        a = v_add(a, load_cols(x, left));
+    store_cols(s, left, a);
 }
 
 static void col_sum(size_t rows, size_t c, const float *x, float *s)
 {
-    size_t j = 0;
-    for (; j + 16 * WIDE <= c; j += 16 * WIDE)
-        down_sum(rows, c, 16, x + j, s + j, WIDE);
-    for (; j < c; j += 16)
-        down_sum(rows, c, c - j, x + j, s + j, 1);
+    clear(c, s);
+    for (size_t step; rows > 0; rows -= step, x += step * c) {
+        size_t j = 0;
+        step = step_of(rows);
+        for (; j + 16 <= c; j += 16)
+            sum_some(step, c, 16, x + j, s + j);
+        if (j < c)
+            sum_some(step, c, c - j, x + j, s + j);
+    }
 }
 
-LANE void down_sq(size_t rows, size_t c, size_t left, const float *x, const float *mean,
-                  float *q, const int wide)
+LANE void sq_some(size_t step, size_t c, size_t left, const float *x, const float *mean,
+                  float *q)
 {
-    vec a[WIDE], m[WIDE];
-    UNROLL
-    for (int w = 0; w < wide; w++) {
-        a[w] = v_zero();
-        m[w] = wide > 1 ? v_load(mean + 16 * w) : load_cols(mean, left);
+    vec a = load_cols(q, left), m = load_cols(mean, left);
+    for (size_t i = 0; i < step; i++, x += c) {
+        vec d = v_sub(load_cols(x, left), m);
+        a = v_fma(d, d, a);
     }
-    for (size_t i = 0; i < rows; i++, x += c) {
-        UNROLL
-        for (int w = 0; w < wide; w++) {
-            vec d = v_sub(wide > 1 ? v_load(x + 16 * w) : load_cols(x, left), m[w]);
-            a[w] = v_fma(d, d, a[w]);
-        }
-    }
-    UNROLL
-    for (int w = 0; w < wide; w++)
-        store_cols(q + 16 * w, left, a[w]);
+    store_cols(q, left, a);
 }
 
 static void col_sq(size_t rows, size_t c, const float *x, const float *mean, float *q)
 {
-    size_t j = 0;
-    for (; j + 16 * WIDE <= c; j += 16 * WIDE)
-        down_sq(rows, c, 16, x + j, mean + j, q + j, WIDE);
-    for (; j < c; j += 16)
-        down_sq(rows, c, c - j, x + j, mean + j, q + j, 1);
-}
-
-/* ---- batch normalisation --------------------------------------------------------- */
-
-static void bn_apply(size_t rows, size_t c, const float *x, const float *a,
-                     const float *b, const float *r, int relu, float *y)
-{
-    for (size_t i = 0; i < rows * c; i += c)
-        for (size_t j = 0; j < c; j += 16) {
-            size_t left = c - j, at = i + j;
-            vec v = v_fma(load_cols(x + at, left), load_cols(a + j, left),
-                          load_cols(b + j, left));
-            if (r)
-                v = v_add(v, load_cols(r + at, left));
-            if (relu)
-                v = v_relu(v);
-            store_cols(y + at, left, v);
-        }
-}
-
-/* the gradient before the activation: dy where y > 0 */
-LANE vec before(const float *y, const float *dy, size_t left, int relu)
-{
-    vec g = load_cols(dy, left);
-    return relu ? v_pick(v_gt(load_cols(y, left), v_zero()), g, v_zero()) : g;
-}
-
-static void bn_sums(size_t rows, size_t c, const float *x, const float *y,
-                    const float *dy, const float *mean, int relu, float *s, float *t)
-{
-    for (size_t j = 0; j < c; j += 16) {
-        size_t left = c - j;
-        vec sj = v_zero(), tj = v_zero(), m = load_cols(mean + j, left);
-        for (size_t i = 0, at = j; i < rows; i++, at += c) {
-            vec g = before(relu ? y + at : dy + at, dy + at, left, relu);
-            sj = v_add(sj, g);
-            tj = v_fma(g, v_sub(load_cols(x + at, left), m), tj);
-        }
-        store_cols(s + j, left, sj);
-        store_cols(t + j, left, tj);
+    clear(c, q);
+    for (size_t step; rows > 0; rows -= step, x += step * c) {
+        size_t j = 0;
+        step = step_of(rows);
+        for (; j + 16 <= c; j += 16)
+            sq_some(step, c, 16, x + j, mean + j, q + j);
+        if (j < c)
+            sq_some(step, c, c - j, x + j, mean + j, q + j);
     }
 }
 
-static void bn_grad(size_t rows, size_t c, const float *x, const float *y,
-                    const float *dy, const float *mean, const float *p, const float *q,
-                    const float *u, int relu, int add, float *dx, float *dr)
+/* ---- batch normalisation ------------------------------------------------------------
+ * Each loop is written once, as an inline function whose last argument is a constant. */
+
+LANE void apply_some(const nn_bn *n, size_t j, size_t left, const float *x,
+                     const float *r, float *y)
 {
-    for (size_t i = 0; i < rows * c; i += c)
-        for (size_t j = 0; j < c; j += 16) {
-            size_t left = c - j, at = i + j;
-            vec g = before(relu ? y + at : dy + at, dy + at, left, relu);
-            vec d = v_sub(load_cols(x + at, left), load_cols(mean + j, left));
-            d = v_fma(load_cols(q + j, left), d, load_cols(u + j, left));
-            d = v_fma(load_cols(p + j, left), g, d);
-            if (add & 1)
-                d = v_add(load_cols(dx + at, left), d);
-            store_cols(dx + at, left, d);
-            if (dr) {
-                if (add & 2)
-                    g = v_add(load_cols(dr + at, left), g);
-                store_cols(dr + at, left, g);
-            }
-        }
+    vec v = v_fma(load_cols(x, left), load_cols(n->a + j, left),
+                  load_cols(n->b + j, left));
+    if (r)
+        v = v_add(v, load_cols(r, left));
+    store_cols(y, left, n->relu ? v_relu(v) : v);
+}
+
+static void bn_apply(size_t rows, size_t c, const nn_bn *bn, const float *x,
+                     const float *r, float *y)
+{
+    const nn_bn n = *bn;                    /* nobody's stores reach the copy */
+    for (size_t i = 0; i < rows; i++, x += c, y += c, r += r ? c : 0) {
+        size_t j = 0;
+        for (; j + 16 <= c; j += 16)
+            apply_some(&n, j, 16, x + j, r ? r + j : NULL, y + j);
+        if (j < c)
+            apply_some(&n, j, c - j, x + j, r ? r + j : NULL, y + j);
+    }
+}
+
+/* How to tell where the activation let dy pass: it is none, y > 0, x a + b > 0. */
+enum { ALL, BY_Y, BY_X };
+
+static int how(const nn_bn *n, const float *y)
+{
+    return !n->relu ? ALL : y ? BY_Y : BY_X;
+}
+
+LANE vec passed(const float *y, vec x, vec dy, vec a, vec b, size_t left, const int by)
+{
+    if (by == ALL)
+        return dy;
+    vec v = by == BY_Y ? load_cols(y, left) : v_fma(x, a, b);
+    return v_pick(v_gt(v, v_zero()), dy, v_zero());
+}
+
+LANE void sums_some(const nn_bn *n, size_t step, size_t c, size_t j, size_t left,
+                    const float *x, const float *y, const float *dy, float *s, float *t,
+                    const int by)
+{
+    vec sj = load_cols(s + j, left), tj = load_cols(t + j, left);
+    vec m = load_cols(n->mean + j, left), a = m, b = m;
+    if (by == BY_X) {
+        a = load_cols(n->a + j, left);
+        b = load_cols(n->b + j, left);
+    }
+    for (size_t i = 0, at = j; i < step; i++, at += c) {
+        vec v = load_cols(x + at, left), d = load_cols(dy + at, left);
+        vec g = passed(by == BY_Y ? y + at : NULL, v, d, a, b, left, by);
+        sj = v_add(sj, g);
+        tj = v_fma(g, v_sub(v, m), tj);
+    }
+    store_cols(s + j, left, sj);
+    store_cols(t + j, left, tj);
+}
+
+LANE void sums(size_t rows, size_t c, const nn_bn *n, const float *x, const float *y,
+               const float *dy, float *s, float *t, const int by)
+{
+    clear(c, s);
+    clear(c, t);
+    for (size_t step; rows > 0; rows -= step) {
+        size_t j = 0;
+        step = step_of(rows);
+        for (; j + 16 <= c; j += 16)
+            sums_some(n, step, c, j, 16, x, y, dy, s, t, by);
+        if (j < c)
+            sums_some(n, step, c, j, c - j, x, y, dy, s, t, by);
+        x += step * c;
+        y += by == BY_Y ? step * c : 0;
+        dy += step * c;
+    }
+}
+
+static void bn_sums(size_t rows, size_t c, const nn_bn *bn, const float *x,
+                    const float *y, const float *dy, float *s, float *t)
+{
+    const nn_bn n = *bn;
+    int by = how(bn, y);
+    if (by == ALL)
+        sums(rows, c, &n, x, y, dy, s, t, ALL);
+    else if (by == BY_Y)
+        sums(rows, c, &n, x, y, dy, s, t, BY_Y);
+    else
+        sums(rows, c, &n, x, y, dy, s, t, BY_X);
+}
+
+LANE void grad_some(const nn_bn *n, size_t j, size_t left, const float *x, const float *y,
+                    const float *dy, int add, float *dx, float *dr, const int by)
+{
+    vec v = load_cols(x, left), a = load_cols(n->a + j, left);
+    vec b = by == BY_X ? load_cols(n->b + j, left) : a;
+    vec g = passed(y, v, load_cols(dy, left), a, b, left, by);
+    vec d = v_sub(v, load_cols(n->mean + j, left));
+    d = v_fma(load_cols(n->q + j, left), d, load_cols(n->u + j, left));
+    d = v_fma(a, g, d);
+    if (dr) {                               /* first: dx may be dr, and is added to then */
+        if (add & 2)
+            g = v_add(load_cols(dr, left), g);
+        store_cols(dr, left, g);
+    }
+    if (add & 1)
+        d = v_add(load_cols(dx, left), d);
+    store_cols(dx, left, d);
+}
+
+LANE void grad(size_t rows, size_t c, const nn_bn *n, const float *x, const float *y,
+               const float *dy, int add, float *dx, float *dr, const int by)
+{
+    for (size_t i = 0; i < rows * c; i += c) {
+        size_t j = 0, at = i;
+        for (; j + 16 <= c; j += 16, at += 16)
+            grad_some(n, j, 16, x + at, by == BY_Y ? y + at : NULL, dy + at, add, dx + at,
+                      dr ? dr + at : NULL, by);
+        if (j < c)
+            grad_some(n, j, c - j, x + at, by == BY_Y ? y + at : NULL, dy + at, add,
+                      dx + at, dr ? dr + at : NULL, by);
+    }
+}
+
+static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
+                    const float *y, const float *dy, int add, float *dx, float *dr)
+{
+    const nn_bn n = *bn;
+    int by = how(bn, y);
+    if (by == ALL)
+        grad(rows, c, &n, x, y, dy, add, dx, dr, ALL);
+    else if (by == BY_Y)
+        grad(rows, c, &n, x, y, dy, add, dx, dr, BY_Y);
+    else
+        grad(rows, c, &n, x, y, dy, add, dx, dr, BY_X);
 }
 
 /* ---- Winograd -------------------------------------------------------------------- */

@@ -31,6 +31,12 @@ typedef struct nn_tile {
     int rows, cols, add;                /* 1 <= rows <= mr, 1 <= cols <= nr */
 } nn_tile;
 
+/* What batch normalisation does to each column. */
+typedef struct nn_bn {
+    const float *a, *b, *mean, *q, *u;
+    int relu;
+} nn_bn;
+
 typedef struct nn_kern {
     const char *name;
 
@@ -63,18 +69,20 @@ typedef struct nn_kern {
     void (*col_sum)(size_t rows, size_t c, const float *x, float *s);
     void (*col_sq)(size_t rows, size_t c, const float *x, const float *mean, float *q);
                                                     /* q_j = sum_i (x_ij - mean_j)^2 */
-    /* batch normalisation, y = act(x * a_j + b_j + r); r may be NULL; relu 0 or 1.
-     * The activation is max(0, v): a NaN passes through it, so that it can be noticed. */
-    void (*bn_apply)(size_t rows, size_t c, const float *x, const float *a,
-                     const float *b, const float *r, int relu, float *y);
-    /* g = relu ? (y > 0 ? dy : 0) : dy;   s_j = sum_i g,  t_j = sum_i g * (x - mean_j) */
-    void (*bn_sums)(size_t rows, size_t c, const float *x, const float *y,
-                    const float *dy, const float *mean, int relu, float *s, float *t);
-    /* dx (+)= p_j g + q_j (x - mean_j) + u_j;  dr (+)= g when dr is not NULL.
-     * add bit 0: dx is added to, bit 1: dr is added to */
-    void (*bn_grad)(size_t rows, size_t c, const float *x, const float *y,
-                    const float *dy, const float *mean, const float *p, const float *q,
-                    const float *u, int relu, int add, float *dx, float *dr);
+    /* Batch normalisation; `n` holds c floats of each kind that the formula names.
+     *   apply   y = act(x a_j + b_j + r); r may be NULL.  The activation is max(0, v): a
+     *           NaN passes through it, so that it can be noticed
+     *   sums    s_j = sum_i g,  t_j = sum_i g (x - mean_j)
+     *   grad    dx (+)= a_j g + q_j (x - mean_j) + u_j;  dr (+)= g unless dr is NULL
+     * g is dy where the activation let it pass: y > 0, or with y = NULL x a_j + b_j > 0,
+     * which is the same without r and reads less.  add bit 0: dx is added to, bit 1: dr
+     * is.  dx or dr may be dy itself. */
+    void (*bn_apply)(size_t rows, size_t c, const nn_bn *n, const float *x,
+                     const float *r, float *y);
+    void (*bn_sums)(size_t rows, size_t c, const nn_bn *n, const float *x, const float *y,
+                    const float *dy, float *s, float *t);
+    void (*bn_grad)(size_t rows, size_t c, const nn_bn *n, const float *x, const float *y,
+                    const float *dy, int add, float *dx, float *dr);
 
     /* Winograd's F(4x4, 3x3) on c channels (wino.h, winograd.c): 36 results, `gap` floats
      * apart, from pointers to pixels (in rows of a tile) or taps; and back.

@@ -26,7 +26,7 @@ typedef struct setting {
 } setting;
 
 /* what is kept, each c floats */
-enum { MEAN, ISTD, SCALE, KEPT };
+enum { MEAN, ISTD, SCALE, SHIFT, KEPT };
 
 static const setting *of(const nn_node *y)
 {
@@ -63,12 +63,19 @@ static void shape(nn_node *y)
     y->kept = KEPT * c;
 }
 
+static nn_bn columns_of(const nn_node *y, size_t c)
+{
+    return (nn_bn){ .a = y->keep + SCALE * c, .b = y->keep + SHIFT * c,
+                    .mean = y->keep + MEAN * c, .relu = of(y)->relu };
+}
+
 typedef struct pass {                           /* what the jobs of one loop share */
     const nn_node *y;
-    size_t rows, c;
+    const float *val, *dy;                      /* val: y's, or NULL (kern.h) */
+    size_t rows, c, chunks;
     float *work;                                /* 2c floats per worker */
     double *part;                               /* 2c doubles per chunk */
-    const float *a, *b, *p, *q, *u;
+    nn_bn bn;
     float *dx, *dr;
     int add;
 } pass;
@@ -138,8 +145,8 @@ static void apply_chunk(void *ctx, size_t chunk, int worker)
     size_t at = chunk * NN_ROWS * s->c;
     const nn_node *r = residual_of(s->y);
     (void)worker;
-    nn_kern_now->bn_apply(nn_chunk_rows(s->rows, chunk), s->c, s->y->in[0]->val + at,
-                          s->a, s->b, r ? r->val + at : NULL, of(s->y)->relu,
+    nn_kern_now->bn_apply(nn_chunk_rows(s->rows, chunk), s->c, &s->bn,
+                          s->y->in[0]->val + at, r ? r->val + at : NULL,
                           s->y->val + at);
 }
 
@@ -148,9 +155,8 @@ static void forward(nn_node *y, nn_arena *scratch)
     const setting *o = of(y);
     size_t rows = (size_t)nn_rows(y), c = (size_t)nn_cols(y);
     double *mean = NN_NEW(scratch, double, c), *var = NN_NEW(scratch, double, c);
-    float *shift = NN_NEW(scratch, float, c);
     float *keep_mean = y->keep + MEAN * c, *istd = y->keep + ISTD * c,
-          *scale = y->keep + SCALE * c;
+          *scale = y->keep + SCALE * c, *shift = y->keep + SHIFT * c;
 
     if (o->batch) {
         batch_moments(y, mean, var, scratch);
@@ -167,20 +173,23 @@ static void forward(nn_node *y, nn_arena *scratch)
         scale[j] = (float)a;
         shift[j] = (float)((o->affine ? (double)y->in[2]->val[j] : 0) - mu * a);
     }
-    pass s = { .y = y, .rows = rows, .c = c, .a = scale, .b = shift };
+    pass s = { .y = y, .rows = rows, .c = c, .bn = columns_of(y, c) };
     nn_par_run(nn_chunks(rows), apply_chunk, &s);
 }
 
-static void sums_chunk(void *ctx, size_t chunk, int worker)
+/* Backward goes through the chunks from the last to the first and then from the first to
+ * the last, so that the second way begins with what the cache still holds. */
+static void sums_chunk(void *ctx, size_t job, int worker)
 {
     pass *s = ctx;
+    size_t chunk = s->chunks - 1 - job;
     size_t at = chunk * NN_ROWS * s->c, c = s->c;
     float *g = s->work + (size_t)worker * 2 * c, *gx = g + c;
     double *part = s->part + chunk * 2 * c;
 
-    nn_kern_now->bn_sums(nn_chunk_rows(s->rows, chunk), c, s->y->in[0]->val + at,
-                         s->y->val + at, s->y->grad + at, s->y->keep + MEAN * c,
-                         of(s->y)->relu, g, gx);
+    nn_kern_now->bn_sums(nn_chunk_rows(s->rows, chunk), c, &s->bn,
+                         s->y->in[0]->val + at, s->val ? s->val + at : NULL, s->dy + at,
+                         g, gx);
     for (size_t j = 0; j < 2 * c; j++)
         part[j] = g[j];
 }
@@ -190,10 +199,9 @@ static void grad_chunk(void *ctx, size_t chunk, int worker)
     pass *s = ctx;
     size_t at = chunk * NN_ROWS * s->c, c = s->c;
     (void)worker;
-    nn_kern_now->bn_grad(nn_chunk_rows(s->rows, chunk), c, s->y->in[0]->val + at,
-                         s->y->val + at, s->y->grad + at, s->y->keep + MEAN * c, s->p,
-                         s->q, s->u, of(s->y)->relu, s->add, s->dx + at,
-                         s->dr ? s->dr + at : NULL);
+    nn_kern_now->bn_grad(nn_chunk_rows(s->rows, chunk), c, &s->bn,
+                         s->y->in[0]->val + at, s->val ? s->val + at : NULL, s->dy + at,
+                         s->add, s->dx + at, s->dr ? s->dr + at : NULL);
 }
 
 static void backward(nn_node *y, nn_arena *scratch)
@@ -202,16 +210,17 @@ static void backward(nn_node *y, nn_arena *scratch)
     size_t rows = (size_t)nn_rows(y), c = (size_t)nn_cols(y), chunks = nn_chunks(rows);
     nn_node *r = residual_of(y);
     int add_x = 0, add_r = 0;
-    float *dx = nn_grad_into(y->in[0], &add_x);
-    float *dr = r ? nn_grad_into(r, &add_r) : NULL;
     float *dgamma = o->affine ? nn_grad_zeroed(gamma_of(y)) : NULL;
     float *dbeta = o->affine ? nn_grad_zeroed(beta_of(y)) : NULL;
     const float *istd = y->keep + ISTD * c, *scale = y->keep + SCALE * c;
     float *q = NN_NEW(scratch, float, c), *u = NN_NEW(scratch, float, c);
-    pass s = { .y = y, .rows = rows, .c = c, .p = scale, .q = q, .u = u,
+    pass s = { .y = y, .val = r ? y->val : NULL, .dy = y->grad, .rows = rows, .c = c,
+               .chunks = chunks, .bn = columns_of(y, c),
                .work = NN_NEW(scratch, float, 2 * c * (size_t)nn_par_threads()),
                .part = NN_NEW(scratch, double, 2 * c * chunks) };
 
+    s.bn.q = q;
+    s.bn.u = u;
     nn_par_run(chunks, sums_chunk, &s);
     nn_fold_double(s.part, chunks, 2 * c);
     for (size_t j = 0; j < c; j++) {
@@ -224,11 +233,13 @@ static void backward(nn_node *y, nn_arena *scratch)
         if (dbeta)
             dbeta[j] += (float)g;
     }
-    if (!dx && !dr)
+    s.dr = r ? nn_grad_over(r, y, &add_r) : NULL;
+    s.dx = nn_grad_over(y->in[0], y, &add_x);
+    if (!s.dx && !s.dr)
         return;
-    s.dx = dx ? dx : NN_NEW(scratch, float, rows * c);
-    s.dr = dr;
-    s.add = (dx && add_x ? 1 : 0) | (add_r ? 2 : 0);
+    if (!s.dx)
+        s.dx = NN_NEW(scratch, float, rows * c);
+    s.add = (add_x ? 1 : 0) | (add_r ? 2 : 0);
     nn_par_run(chunks, grad_chunk, &s);
 }
 
