@@ -15,7 +15,7 @@
 #include "experiments/version.h"
 
 enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET,
-       OPT_DEBUG_NAN };
+       OPT_DEBUG_NAN, OPT_PROFILE };
 
 const char *argp_program_version = "fullrank " EX_VERSION;
 
@@ -25,7 +25,7 @@ typedef struct line {
     int words, most, least;             /* arguments that are not options */
     const char **word;
     char setting[2][4096];              /* --seed and --out as KEY=VALUE */
-    int threads, quiet, json, resume, debug_nan;
+    int threads, quiet, json, resume, debug_nan, profile;
     const char *output;
     nn_err err;
 } line;
@@ -44,6 +44,10 @@ static const struct argp_option train_options[] = {
     { "debug-nan", OPT_DEBUG_NAN, NULL, 0,
       "When loss or gradient is not finite, list every operator of that step in the run"
       " folder (with --resume from the last checkpoint on)", 0 },
+    { "profile", OPT_PROFILE, NULL, 0,
+      "Tell at the end where the time went: time, GFLOP/s and GB/s of every operator, as a"
+      " table and, with a picture of a few steps for chrome://tracing or Perfetto, in"
+      " profile.json in the run folder", 0 },
     { "quiet", OPT_QUIET, NULL, 0, "Print errors only", 0 },
     { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
     { 0 }
@@ -97,6 +101,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_DEBUG_NAN:
         l->debug_nan = 1;
         return 0;
+    case OPT_PROFILE:
+        l->profile = 1;
+        return 0;
     case OPT_QUIET:
         l->quiet = 1;
         return 0;
@@ -135,7 +142,7 @@ static int train(line *l)
         if (l->setting[i][0])
             pair[pairs++] = l->setting[i];
     const ex_train_options o = { l->word[0], pairs, pair, l->threads, l->quiet, l->json,
-                                 l->resume, l->debug_nan };
+                                 l->resume, l->debug_nan, l->profile };
     int code = ex_train(&o, &l->err);
     free(pair);
     return code;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/profile.h"
+
 /* Generated sets are the same for every seed of a run: seeds compare training, not data.
  */
 enum { DATA_SEED = 0 };
@@ -62,7 +64,9 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
     nn_tape *t = &run->tape;
     ssl_views v = { .count = 2 };
 
+    double from = nn_profile_from(t->profile);
     nn_store_zero_grad(&run->store);
+    nn_profile_part(t->profile, "gradients to zero", from);
     for (int k = 0; k < v.count; k++) {
         nn_node *x = nn_input(t, shape, b->view[k], 0);
         v.h[k] = c->model->forward(t, run->model_state, x);
@@ -75,9 +79,13 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
 
     if (isfinite(done.loss)) {
         nn_backward(loss);
+        from = nn_profile_from(t->profile);
         done.bad = nn_store_bad_grad(&run->store);
+        nn_profile_part(t->profile, "gradients finite?", from);
+        from = nn_profile_from(t->profile);
         if (!done.bad)
             opt_step(run->opt, done.lr, opt_peak_lr(&c->optim, c->top.batch), step);
+        nn_profile_part(t->profile, "optimiser", from);
     }
     nn_tape_reset(t);
     return done;

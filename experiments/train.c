@@ -12,6 +12,7 @@
 #include "experiments/init.h"
 #include "experiments/machine.h"
 #include "experiments/memory.h"
+#include "experiments/profile.h"
 #include "experiments/progress.h"
 #include "experiments/settings.h"
 #include "nn/kern/kern.h"
@@ -38,6 +39,7 @@ typedef struct job {
     ex_log log;
     ex_progress progress;
     ex_saver saver;
+    ex_profile profile;
     ex_place at;                        /* where the run stands */
     nn_arena text;                      /* what the configuration points to */
     double start, before;               /* of this process; seconds of the ones before it */
@@ -119,6 +121,7 @@ static nn_status save(job *j)
     j->at.seconds = elapsed(j);
     NN_TRY(ex_saver_save(&j->saver, &j->run, &j->folder, &j->log, &j->at, j->err));
     ex_log_saved(&j->log, j->at.epoch, j->at.step, j->saver.times, j->saver.spent);
+    ex_profile_lap(&j->profile, "checkpoints");
     return NN_OK;
 }
 
@@ -158,6 +161,7 @@ static nn_status measure_untrained(job *j)
     j->at.raw_pixel_knn = ex_raw_pixel_knn(&j->evaluator);
     j->at.untrained_knn = j->figures.knn;
     j->at.untrained_erank = j->evaluator.untrained_erank;
+    ex_profile_lap(&j->profile, "start: untrained network and raw pixels");
     ex_log_baseline(&j->log, j->at.raw_pixel_knn, j->at.untrained_knn, &j->evaluator);
 
     ex_epoch e = { .loss = NAN, .lr = NAN, .images_per_s = NAN,
@@ -167,6 +171,7 @@ static nn_status measure_untrained(job *j)
     NN_TRY(ex_log_write_status(&j->log, j->err)); /* first, so that a full disk can be told */
     j->written = 1;
     ex_folder_remove(&j->folder, trace_name);   /* an earlier run's */
+    ex_folder_remove(&j->folder, EX_PROFILE);
     NN_TRY(save(j));
     NN_TRY(ex_log_write(&j->log, j->err));
     ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->at.raw_pixel_knn,
@@ -196,6 +201,7 @@ static nn_status go_on(job *j)
     ex_log_baseline(&j->log, at->raw_pixel_knn, at->untrained_knn, &j->evaluator);
     ex_log_recall(&j->log, &j->figures);
     ex_log_saved(&j->log, at->epoch, at->step, 0, 0);
+    ex_profile_lap(&j->profile, "start: checkpoint");
     log_state(j, "running", 0, "", NULL);
     j->progress.before = (long)at->epoch * j->run.steps + at->step;
     if (at->epoch == j->config.top.epochs || alarm_stops(j)) {
@@ -225,7 +231,9 @@ static nn_status begin(job *j)
     NN_TRY(ex_folder_name(&j->folder, &j->config, err));
     if (o->resume == EX_RESUME && !j->folder.was[0])
         NN_TRY(ex_settings_neighbours(&j->config, &j->folder, err));
+    ex_profile_lap(&j->profile, "start: configuration");
     NN_TRY(ex_run_build(&j->run, &j->config, err));
+    ex_profile_lap(&j->profile, "start: data and network");
     if (j->config.init.from[0])
         NN_TRY(ex_init_load(&j->run, &note, err));
     NN_TRY(ex_folder_open(&j->folder, err));
@@ -236,6 +244,7 @@ static nn_status begin(job *j)
     ex_log_start(&j->log, &j->run, &j->folder, nn_par_threads());
     j->evaluator = ex_evaluator_new(&j->run);
     j->saver = ex_saver_new(&j->run);
+    ex_profile_lap(&j->profile, "start: folder and buffers");
     if (o->resume) {
         NN_TRY(ex_saver_load(&j->saver, &j->run, &j->folder, &j->log, &j->at, &warning,
                              err));
@@ -297,6 +306,7 @@ static nn_status diverged(job *j, const data_batch *b, const ex_step *done)
     else
         snprintf(what, sizeof what, "the loss is %s",
                  isnan(done->loss) ? "not a number" : "infinite");
+    j->run.tape.profile = NULL;
     j->run.tape.watch = &watch;
     ex_run_step(&j->run, b);
     j->run.tape.watch = NULL;
@@ -323,7 +333,9 @@ static nn_status train_epoch(job *j, ex_epoch *e)
 
     while (at->step < j->run.steps && !asked_to_stop) {
         double from = ex_seconds();
+        ex_profile_step(&j->profile, &j->run.tape);
         data_batch b = data_loader_get(j->run.loader, at->epoch, at->step);
+        nn_profile_part(j->run.tape.profile, "waiting for data", from);
         ex_step done = ex_run_step(&j->run, &b);
         at->lr = done.lr;
         if (!isfinite(done.loss) || done.bad)
@@ -333,6 +345,7 @@ static nn_status train_epoch(job *j, ex_epoch *e)
         at->step++;
         at->loss_sum += done.loss;
         at->epoch_seconds += ex_seconds() - from;
+        ex_profile_stepped(&j->profile, &j->run.tape, from);
         ex_progress_step(&j->progress, &j->run, &b, done.loss,
                          (double)at->step * c->top.batch / at->epoch_seconds);
         NN_TRY(save_when_due(j, 0));
@@ -361,6 +374,7 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
         return NN_EAGAIN;
     count_memory(j, &j->evaluated);
     e->eval_seconds = j->last_evaluation = ex_seconds() - from;
+    ex_profile_lap(&j->profile, "evaluation");
     met_verdict v = j->figures.judged.verdict;
     if (v == MET_DIVERGED)
         return nn_fail(j->err, NN_EDIVERGED,
@@ -454,6 +468,26 @@ static const char *last_checkpoint(job *j, nn_status *status)
     return "interrupted";
 }
 
+/* The tables of --profile and its file, which the run does not depend on. */
+static void tell_profile(job *j)
+{
+    int threads = nn_par_threads();
+    nn_err why = {0};
+
+    if (!j->profile.on)
+        return;
+    ex_profile_lap(&j->profile, "all else");
+    nn_status status = ex_profile_write(&j->profile, &j->folder, threads, &why);
+    if (j->progress.out) {
+        ex_profile_print(&j->profile, threads, j->progress.out);
+        if (status == NN_OK)
+            ex_progress_note(&j->progress, "\nfor chrome://tracing or ui.perfetto.dev:"
+                             " %s/" EX_PROFILE, j->folder.path);
+    }
+    if (status != NN_OK)
+        warn(j, why.text);
+}
+
 /* Writes how it ended and returns the exit code. */
 static int finish(job *j, nn_status status)
 {
@@ -475,6 +509,7 @@ static int finish(job *j, nn_status status)
     else
         ex_progress_end(&j->progress, &j->log, &j->evaluator, &j->figures,
                         strcmp(word, "finished") == 0);
+    tell_profile(j);
     return (int)status;
 }
 
@@ -529,6 +564,7 @@ int ex_train(const ex_train_options *o, nn_err *err)
     j->err = err;
     j->folder.lock = -1;
     j->start = ex_seconds();
+    ex_profile_start(&j->profile, o->profile);
     under_way = j;
     watch_signals();
     nn_status status = begin(j);
@@ -540,6 +576,7 @@ int ex_train(const ex_train_options *o, nn_err *err)
     if (o->json)
         print_json(j, code);
     under_way = NULL;
+    ex_profile_free(&j->profile);
     ex_log_free(&j->log);
     ex_folder_close(&j->folder);
     ex_run_free(&j->run);

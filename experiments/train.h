@@ -14,6 +14,7 @@ typedef struct ex_train_options {
     int quiet, json;
     int resume;                         /* ex_resume */
     int debug_nan;
+    int profile;                        /* tell where the time went */
 } ex_train_options;
 
 /* Trains one configuration and fills its run folder.  Returns the exit code of the

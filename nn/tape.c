@@ -4,6 +4,7 @@
 
 #include "nn/base.h"
 #include "nn/op.h"
+#include "nn/profile.h"
 #include "nn/watch.h"
 
 void nn_tape_start(nn_tape *t, nn_arena *step, nn_arena *scratch)
@@ -125,7 +126,10 @@ nn_node *nn_record(nn_tape *t, const nn_op *op, nn_node *const *in, int ins,
     if (y->kept)
         y->keep = nn_pool_take(&t->pool, sizeof(float) * y->kept);
     size_t mark = nn_arena_mark(t->scratch);
+    double from = nn_profile_from(t->profile);
     op->forward(y, t->scratch);
+    if (t->profile)
+        nn_profile_op(t->profile, y, NN_FORWARD, from);
     nn_arena_rewind(t->scratch, mark);
     if (t->watch)
         nn_watch_forward(t->watch, y);
@@ -213,7 +217,10 @@ void nn_backward(nn_node *loss)
             size_t mark = nn_arena_mark(t->scratch);
             if (t->watch)
                 nn_watch_before(t->watch, y);
+            double from = nn_profile_from(t->profile);
             y->op->backward(y, t->scratch);
+            if (t->profile)
+                nn_profile_op(t->profile, y, NN_BACKWARD, from);
             nn_arena_rewind(t->scratch, mark);
             if (t->watch)
                 nn_watch_backward(t->watch, y);

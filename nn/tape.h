@@ -12,6 +12,7 @@ typedef struct nn_op nn_op;
 typedef struct nn_tape nn_tape;
 typedef struct nn_node nn_node;
 typedef struct nn_watch nn_watch;
+typedef struct nn_profile nn_profile;
 
 enum { NN_MAX_IN = 8, NN_MAX_ATTR = 96 };
 
@@ -44,6 +45,7 @@ struct nn_tape {
     nn_mode mode;
     int record;                     /* 0: no gradients wanted at all (evaluation) */
     nn_watch *watch;                /* looks at every number (nn/watch.h); usually NULL */
+    nn_profile *profile;            /* times every operator (nn/profile.h); usually NULL */
 };
 
 void     nn_tape_start(nn_tape *t, nn_arena *step, nn_arena *scratch);

@@ -32,7 +32,7 @@ includes()
         if (path ~ /^nn\/(base|arena|room|rng|par|elem|setting)\./)   return 1
         if (path ~ /^nn\/kern\// || path ~ /^nn\/linalg\./)      return 2
         if (path ~ /^nn\/tensor\./)                              return 3
-        if (path ~ /^nn\/(tape\.|watch\.|op\.h$|ops\.def$)/)     return 4
+        if (path ~ /^nn\/(tape\.|watch\.|profile\.|op\.h$|ops\.def$)/)     return 4
         if (path ~ /^nn\/ops?[.\/]/)                             return 5
         if (path ~ /^nn\/layer\./)                               return 6
         if (path ~ /^nn\/(models?|quants?)[.\/]/)                return 7
