@@ -105,6 +105,13 @@ int data_loader_steps(const data_loader *l); /* per epoch; the rest is dropped *
 /* Batch `step` of `epoch`; starts on the one after it.  Asking for another than that
  * (resume) is allowed and costs one batch of work. */
 data_batch data_loader_get(data_loader *l, int epoch, int step);
+
+/* What making views has cost so far: processor time of the threads that made them, in
+ * seconds, and the images whose two views they are.  Most of it is hidden: threads make
+ * the next batch while they would wait for each other. */
+typedef struct data_cost { double seconds; long images; } data_cost;
+data_cost data_loader_cost(const data_loader *l);
+
 /* Drops what is being made ahead: call before the arena goes. */
 void data_loader_stop(data_loader *l);
 

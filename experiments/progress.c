@@ -219,6 +219,17 @@ static void print_suspects(ex_progress *p, const ex_config *c)
     free(plain);
 }
 
+/* Waiting could be training; making views is worth knowing even where it is hidden. */
+static void print_pipeline(ex_progress *p, const json_t *o)
+{
+    if (o)
+        fprintf(p->out, "waiting for data %.1f %% of the training time; views %.0f us of"
+                " processor time an image, %.1f %% of the threads' time\n",
+                100 * json_number_value(json_object_get(o, "data_wait")),
+                json_number_value(json_object_get(o, "augment_us")),
+                100 * json_number_value(json_object_get(o, "augment_share")));
+}
+
 void ex_progress_end(ex_progress *p, const ex_log *l, const ex_evaluator *e,
                      const ex_figures *f, int judged)
 {
@@ -239,6 +250,7 @@ void ex_progress_end(ex_progress *p, const ex_log *l, const ex_evaluator *e,
         if (f->judged.verdict != MET_HEALTHY)
             print_suspects(p, l->run->config);
     }
+    print_pipeline(p, json_object_get(s, "pipeline"));
     if (sha)
         fprintf(p->out, "weights_sha256 %s\n", sha);
     fprintf(p->out, "run folder     %s\n", l->folder->path);

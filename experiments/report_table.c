@@ -11,16 +11,16 @@
 enum { WIDE = 3 };
 
 enum { F_VERDICT, F_STATE, F_STD, F_ERANK, F_KNN, F_UNTRAINED, F_PIXELS, F_CHANCE, F_LOSS,
-       F_EPOCH, F_NDK, F_BANK, FIELDS };
+       F_EPOCH, F_NDK, F_BANK, F_WAIT, FIELDS };
 
 static const char *const field_name[FIELDS] = {
     "verdict", "state", "sqrt(d)*std of z", "effective rank of z", "kNN of h",
     "  untrained network", "  raw pixels", "  chance", "loss", "epoch", "n / d / k",
-    "kNN k / bank",
+    "kNN k / bank", "waiting for data",
 };
 static const char *const field_short[FIELDS] = {
     "verdict", "state", "std", "erank", "kNN", "untrained", "pixels", "chance", "loss",
-    "epoch", "n/d/k", "kNN k/bank",
+    "epoch", "n/d/k", "kNN k/bank", "waiting",
 };
 
 typedef struct cell { char text[4 * EX_LABEL]; } cell;
@@ -83,6 +83,7 @@ static void fill_cells(const ex_record *r, cell *c)
            ex_number_of(r->status, "epochs"));
     put_counts(&c[F_NDK], row, ndk, NN_COUNT(ndk));
     put_counts(&c[F_BANK], row, bank, NN_COUNT(bank));
+    put_share(&c[F_WAIT], ex_number_of(row, "data_wait"));
 }
 
 static double reference_erank(const ex_record *r)
@@ -244,15 +245,18 @@ static void put_notes(FILE *f, const ex_record *rec, int runs)
 void ex_report_table(FILE *f, const ex_record *rec, int runs, int colour)
 {
     cell *c = calloc((size_t)runs * FIELDS, sizeof *c);
-    int finished = 1;
+    int finished = 1, waits = 0;
 
     NN_NEED(c, "out of memory for a table of %d runs", runs);
     for (int i = 0; i < runs; i++) {
         fill_cells(&rec[i], c + i * FIELDS);
         finished &= strcmp(c[i * FIELDS + F_STATE].text, "finished") == 0;
+        waits |= strcmp(c[i * FIELDS + F_WAIT].text, "-") != 0;
     }
     for (int i = 0; i < runs && finished; i++)      /* goes without saying */
         c[i * FIELDS + F_STATE].text[0] = 0;
+    for (int i = 0; i < runs && !waits; i++)        /* nobody measured it */
+        c[i * FIELDS + F_WAIT].text[0] = 0;
     if (runs <= WIDE)
         across(f, rec, runs, c, colour);
     else

@@ -255,6 +255,13 @@ void ex_log_resumed(ex_log *l, int times)
     json_object_set_new(l->status, "resumed", json_integer(times));
 }
 
+void ex_log_pipeline(ex_log *l, const ex_pipeline *p)
+{
+    json_object_set_new(l->status, "pipeline", json_pack(
+        "{s:o, s:o, s:o}", "data_wait", number(p->wait), "augment_us",
+        number(p->per_image), "augment_share", number(p->share)));
+}
+
 void ex_log_memory(ex_log *l)
 {
     l->grown = ex_run_grown(l->run);
@@ -267,9 +274,10 @@ static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
 {
     char name[64];
     json_t *line =
-        json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i}", "epoch",
-                  e->epoch, "loss", number(e->loss), "lr", number(e->lr), "images_per_s",
-                  number(e->images_per_s), "seconds", number(e->seconds), "eval_seconds",
+        json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i}",
+                  "epoch", e->epoch, "loss", number(e->loss), "lr", number(e->lr),
+                  "images_per_s", number(e->images_per_s), "data_wait",
+                  number(e->data_wait), "seconds", number(e->seconds), "eval_seconds",
                   number(e->eval_seconds), "n", f->n, "d", f->d, "r", f->r, "k", f->k,
                   "knn_k", f->knn_k, "bank", f->bank);
 

@@ -19,6 +19,7 @@ typedef struct ex_epoch {               /* what training tells about one epoch *
     int epoch;                          /* 0: untrained */
     double loss, lr;                    /* loss NaN at 0: null in the file */
     double images_per_s, seconds, eval_seconds;
+    double data_wait;                   /* share of `seconds`; NaN: nothing trained */
 } ex_epoch;
 
 typedef struct ex_log {
@@ -51,6 +52,12 @@ void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
  * with. */
 void ex_log_saved(ex_log *l, int epoch, int step, int times, double seconds);
 void ex_log_resumed(ex_log *l, int times);
+
+/* What the batches cost this process: the share of its training time in which it waited
+ * for them, and the processor time of making views, per image in microseconds and as a
+ * share of the threads' time. */
+typedef struct ex_pipeline { double wait, per_image, share; } ex_pipeline;
+void ex_log_pipeline(ex_log *l, const ex_pipeline *p);
 
 /* Call after the first step and the first evaluation of a process: status.json then tells
  * how often the system was asked for memory later on ("memory": {"late_requests": 0, ...}). */

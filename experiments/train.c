@@ -47,6 +47,7 @@ typedef struct job {
     int over;                           /* 1: the run had ended before; nothing is written */
     int written;                        /* 1: status.json is this process's */
     int stepped, evaluated;             /* by this process */
+    double trained, waited;             /* seconds of its steps, and for data in them */
     nn_err *err;
 } job;
 
@@ -164,7 +165,7 @@ static nn_status measure_untrained(job *j)
     ex_profile_lap(&j->profile, "start: untrained network and raw pixels");
     ex_log_baseline(&j->log, j->at.raw_pixel_knn, j->at.untrained_knn, &j->evaluator);
 
-    ex_epoch e = { .loss = NAN, .lr = NAN, .images_per_s = NAN,
+    ex_epoch e = { .loss = NAN, .lr = NAN, .images_per_s = NAN, .data_wait = NAN,
                    .eval_seconds = ex_seconds() - from };
     ex_log_epoch(&j->log, &e, &j->figures, NULL);
     log_state(j, "running", 0, "", NULL);
@@ -330,11 +331,13 @@ static nn_status train_epoch(job *j, ex_epoch *e)
 {
     const ex_config *c = &j->config;
     ex_place *at = &j->at;
+    double trained = j->trained, waited = j->waited;
 
     while (at->step < j->run.steps && !asked_to_stop) {
         double from = ex_seconds();
         ex_profile_step(&j->profile, &j->run.tape);
         data_batch b = data_loader_get(j->run.loader, at->epoch, at->step);
+        j->waited += ex_seconds() - from;
         nn_profile_part(j->run.tape.profile, "waiting for data", from);
         ex_step done = ex_run_step(&j->run, &b);
         at->lr = done.lr;
@@ -344,7 +347,9 @@ static nn_status train_epoch(job *j, ex_epoch *e)
             count_memory(j, &j->stepped);
         at->step++;
         at->loss_sum += done.loss;
-        at->epoch_seconds += ex_seconds() - from;
+        double took = ex_seconds() - from;
+        at->epoch_seconds += took;
+        j->trained += took;
         ex_profile_stepped(&j->profile, &j->run.tape, from);
         ex_progress_step(&j->progress, &j->run, &b, done.loss,
                          (double)at->step * c->top.batch / at->epoch_seconds);
@@ -354,6 +359,7 @@ static nn_status train_epoch(job *j, ex_epoch *e)
     e->lr = at->lr;
     e->seconds = at->epoch_seconds;
     e->images_per_s = (double)at->step * c->top.batch / at->epoch_seconds;
+    e->data_wait = (j->waited - waited) / (j->trained - trained);   /* of this process */
     return NN_OK;
 }
 
@@ -407,7 +413,7 @@ static nn_status run_epoch(job *j)
     nn_status status = train_epoch(j, &e);
     if (status == NN_EDIVERGED) {
         e.lr = j->at.lr;
-        e.loss = e.images_per_s = NAN;
+        e.loss = e.images_per_s = e.data_wait = NAN;
         ex_log_diverged(&j->log, &e, &j->figures, j->err->text);
     }
     if (status != NN_OK || asked_to_stop)
@@ -468,6 +474,15 @@ static const char *last_checkpoint(job *j, nn_status *status)
     return "interrupted";
 }
 
+static ex_pipeline pipeline_of(const job *j)
+{
+    data_cost views = data_loader_cost(j->run.loader);
+
+    return (ex_pipeline){ .wait = j->waited / j->trained,
+                          .per_image = 1e6 * views.seconds / (double)views.images,
+                          .share = views.seconds / (j->trained * nn_par_threads()) };
+}
+
 /* The tables of --profile and its file, which the run does not depend on. */
 static void tell_profile(job *j)
 {
@@ -496,6 +511,10 @@ static int finish(job *j, nn_status status)
     char sha[65];
     nn_err worse = {0};
 
+    if (j->stepped) {
+        const ex_pipeline pipeline = pipeline_of(j);
+        ex_log_pipeline(&j->log, &pipeline);
+    }
     ex_weights_sha256(&j->run.store, sha);
     log_state(j, word, (int)status, j->err->text, failed ? NULL : sha);
     if (!failed && !j->over && ex_log_write(&j->log, &worse) != NN_OK) {

@@ -201,6 +201,7 @@ static json_t *timeless(const json_t *line)
     json_object_del(o, "seconds");
     json_object_del(o, "eval_seconds");
     json_object_del(o, "images_per_s");
+    json_object_del(o, "data_wait");
     return o;
 }
 

@@ -169,6 +169,7 @@ static const char *const line_keys[] = { "epoch",
                                          "loss",
                                          "lr",
                                          "images_per_s",
+                                         "data_wait",
                                          "seconds",
                                          "n",
                                          "d",
@@ -245,6 +246,15 @@ START_TEST(a_run_leaves_the_folder_that_is_promised)
     ck_assert_double_eq(number_at(base, "untrained_knn"),
                         number_at(json_array_get(lines, 0), "eval/knn"));
     ck_assert_double_eq(number_at(json_object_get(s, "reference"), "collapse/std"), 1);
+    const json_t *pipeline = json_object_get(s, "pipeline");
+    ck_assert_double_gt(number_at(pipeline, "data_wait"), 0);
+    ck_assert_double_lt(number_at(pipeline, "data_wait"), 1);
+    ck_assert_double_gt(number_at(pipeline, "augment_us"), 0);
+    ck_assert_double_gt(number_at(pipeline, "augment_share"), 0);
+    ck_assert_double_gt(number_at(last, "data_wait"), 0);
+    ck_assert_double_lt(number_at(last, "data_wait"), 1);
+    ck_assert(json_is_null(json_object_get(json_array_get(lines, 0), "data_wait")));
+    ck_assert_ptr_nonnull(strstr(r.out, "\nwaiting for data "));
     ck_assert_int_eq((int)number_at(json_object_get(s, "data"), "train"), 60);
     ck_assert_int_eq((int)number_at(json_object_get(s, "data"), "c"), 3);
 }

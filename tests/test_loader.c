@@ -197,6 +197,29 @@ START_TEST(the_next_batch_is_made_ahead_also_across_epochs)
 }
 END_TEST
 
+/* Two batches for the first call, one ahead; then one for each.  _i: threads */
+START_TEST(the_cost_counts_every_image_that_was_made)
+{
+    nn_par_set_threads(_i);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH);
+    double before = 0;
+
+    ck_assert_int_eq((int)data_loader_cost(l).images, 0);
+    for (int step = 0; step < STEPS; step++) {
+        data_loader_get(l, 0, step);
+        nn_par_finish();
+        data_cost c = data_loader_cost(l);
+        ck_assert_int_eq((int)c.images, BATCH * (step + 2));
+        ck_assert_double_gt(c.seconds, before);
+        before = c.seconds;
+    }
+    data_loader_stop(l);
+    /* an image of 9 x 8 takes some 20 us, whatever else the machine does: this is
+     * processor time; five hundred times that is no image */
+    ck_assert_double_lt(before, 0.01 * BATCH * (STEPS + 1));
+}
+END_TEST
+
 START_TEST(a_batch_larger_than_the_set_is_refused)
 {
     nn_err err;
@@ -229,6 +252,7 @@ Suite *suite_loader(void)
     tcase_add_test(t, after_stopping_another_loader_can_start);
     tcase_add_test(t, a_dropped_batch_is_made_when_it_is_wanted_after_all);
     tcase_add_test(t, the_next_batch_is_made_ahead_also_across_epochs);
+    tcase_add_loop_test(t, the_cost_counts_every_image_that_was_made, 1, 4);
     tcase_add_test(t, a_batch_larger_than_the_set_is_refused);
     tcase_add_test_raise_signal(t, a_loader_for_too_large_a_batch_aborts, 6);
     suite_add_tcase(s, t);

@@ -551,6 +551,28 @@ START_TEST(many_runs_get_a_line_each_and_share_what_they_share)
 }
 END_TEST
 
+/* A row only where somebody measured it: older runs have no such key. */
+START_TEST(waiting_for_data_is_shown_where_it_was_measured)
+{
+    const char *run[] = { collapsed, healthy };
+    char *table;
+    nn_err err = {0};
+
+    put(healthy, "metrics.jsonl", with(rows_text, "\"loss\":-0.9375,",
+                                       "\"loss\":-0.9375,\"data_wait\":0.0123,"));
+    ck_assert_int_eq(report_on(2, run, &table, &err), NN_OK);
+    ck_assert_ptr_nonnull(strstr(table,
+        "kNN k / bank           20/100               20/100\n"
+        "waiting for data       -                    1.2 %\n"));
+    free(table);
+    put(healthy, "metrics.jsonl", with(rows_text, "\"loss\":-0.9375,",
+                                       "\"loss\":-0.9375,\"data_wait\":\"much\","));
+    ck_assert_int_eq(report_on(2, run, &table, &err), NN_ERUN);
+    ck_assert_ptr_nonnull(strstr(err.text, "\"data_wait\" is a text, wanted a number"));
+    free(table);
+}
+END_TEST
+
 START_TEST(the_table_alone_needs_no_page)
 {
     const char *run[] = { healthy };
@@ -988,6 +1010,7 @@ Suite *suite_report(void)
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, the_table_sets_the_runs_side_by_side);
     tcase_add_test(tc, many_runs_get_a_line_each_and_share_what_they_share);
+    tcase_add_test(tc, waiting_for_data_is_shown_where_it_was_measured);
     tcase_add_test(tc, the_table_alone_needs_no_page);
     tcase_add_test(tc, colour_only_on_a_terminal_that_wants_it);
     tcase_add_test(tc, control_characters_never_reach_the_terminal);

@@ -46,7 +46,7 @@ run_hash()
 
 run_figures()
 {
-    sed -E 's/"(seconds|eval_seconds|images_per_s)":[^,}]*,?//g' \
+    sed -E 's/"(seconds|eval_seconds|images_per_s|data_wait)":[^,}]*,?//g' \
         "$1"/*/*/s*/metrics.jsonl
 }
 

@@ -237,7 +237,7 @@ const has = key => runs.some(r => column(r, key).some(finite));
 function metricKeys()
 {
   const skip = new Set(['epoch', 'seconds', 'eval_seconds', 'n', 'd', 'r', 'k', 'knn_k',
-    'bank']);
+    'bank', 'data_wait']);
   const all = new Set(Object.keys(METRICS));
   for (const r of runs)
     for (const key of Object.keys(r.curve))

@@ -301,6 +301,8 @@ function again()
     ['ended', s('ended')], ['time', r => duration(r.status.seconds)],
     ['images per second', r => finite(lastOf(r, 'images_per_s'))
       ? Math.round(lastOf(r, 'images_per_s')) : null],
+    ['waiting for data', r => finite(lastOf(r, 'data_wait'))
+      ? `${(100 * lastOf(r, 'data_wait')).toFixed(1)} % of the training time` : null],
     ['exit code', s('exit')], ['message', s('message')],
   ];
   const body = el('tbody', {});
