@@ -506,6 +506,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
 /* ---- Winograd -------------------------------------------------------------------- */
 
 #include "nn/kern/wino.h"
+#include "nn/kern/nearest.h"
 
 /* ---- sums in double -------------------------------------------------------------- */
 
@@ -521,5 +522,6 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .bn_sums = bn_sums, .bn_grad = bn_grad,                                          \
         .wino_data = wino_data, .wino_grad = wino_grad, .wino_weight = wino_weight,      \
         .wino_sum = wino_sum, .wino_dweight = wino_dweight,                              \
-        .gram = gram, .reflect = reflect                                                 \
+        .gram = gram, .reflect = reflect,                                                \
+        .code_max = code_max,                                                            \
     }

@@ -110,6 +110,15 @@ typedef struct nn_kern {
      * p_k += v_r row_k for k < m,  and  p_r += row . v  over 8 lanes. */
     void (*reflect)(size_t m, double *row, size_t gap, const double *u, const double *q,
                     const double *v, double *p);
+
+    /* The best of z . c - h for nr vectors over panels of mr codes (nearest.h):
+     *   z(j,k) = z[k * nr + j]     panel p: h(i) = -code[i], c(i,k) = code[(k + 1) * mr + i]
+     *   code = code + p * (d + 1) * mr, its codes are number first + p * mr + i
+     * best[j] is raised to the greatest score, which[j] set to the number of its code; a
+     * score that is no greater than best[j] (or NaN) changes neither.  Every score is one
+     * accumulator from -h, k in order. */
+    void (*code_max)(size_t panels, size_t d, const float *code, float first,
+                     const float *z, float *best, float *which);
 } nn_kern;
 
 /* The table in use: from the start of the process the best that the CPU has, or the one
