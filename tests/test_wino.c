@@ -12,13 +12,14 @@
 
 /* n, h, w, cin, cout, pad: whole tiles and ragged ones, one image and several, channels on
  * both sides of a vector, of a panel and of the blocks of the weights (64); few tiles and
- * enough for several chunks of a weight gradient; wide enough for the other blocks, and for
- * one chunk of several. */
+ * enough for several chunks of a weight gradient; a row of tiles in two strips (17 tiles);
+ * wide enough for the other blocks, for one chunk of several, and for transforming all
+ * tiles first. */
 static const int shapes[][6] = {
     { 2, 8, 8, 16, 16, 1 },    { 1, 9, 7, 17, 33, 1 },  { 3, 7, 6, 31, 16, 0 },
     { 2, 4, 11, 64, 20, 2 },   { 5, 12, 12, 16, 48, 1 }, { 1, 28, 28, 24, 16, 1 },
     { 9, 16, 16, 20, 18, 1 },  { 2, 4, 4, 130, 140, 1 }, { 40, 4, 4, 66, 70, 1 },
-    { 70, 4, 4, 192, 190, 1 },
+    { 1, 5, 67, 16, 20, 1 },   { 70, 4, 4, 200, 198, 1 },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -198,6 +199,31 @@ START_TEST(a_convolution_takes_the_tiles_where_they_fit)
 }
 END_TEST
 
+/* V and M of 400 tiles with 200 channels are more than one round holds (20 MiB); each half
+ * goes in one.  Images do not meet, so halves are the whole, bit for bit. */
+START_TEST(half_a_batch_gives_half_the_result)
+{
+    nn_conv c = { .n = 400, .h = 4, .w = 4, .cin = 200, .cout = 200, .kh = 3, .kw = 3,
+                  .stride = 1, .pad = 1 };
+    size_t half = 200 * 16 * 200;
+    float *x = random_floats(2 * half, 1), *w = random_floats(9 * 200 * 200, 2);
+    float *y[4];
+
+    ck_assert_int_eq(nn_conv_plan(&c), 1);
+    for (int i = 0; i < 4; i++)
+        y[i] = NN_NEW(&memory, float, 2 * half);
+    nn_wino_forward(&c, x, w, NULL, y[0], &scratch);
+    nn_wino_dgrad(&c, x, w, y[1], 0, &scratch);
+    c.n /= 2;
+    for (size_t at = 0; at <= half; at += half) {
+        nn_wino_forward(&c, x + at, w, NULL, y[2] + at, &scratch);
+        nn_wino_dgrad(&c, x + at, w, y[3] + at, 0, &scratch);
+    }
+    ck_assert_mem_eq(y[0], y[2], 2 * half * sizeof(float));
+    ck_assert_mem_eq(y[1], y[3], 2 * half * sizeof(float));
+}
+END_TEST
+
 START_TEST(a_number_that_is_none_is_not_lost)
 {
     layer l = layer_of(1);
@@ -224,6 +250,7 @@ Suite *suite_wino(void)
     tcase_add_loop_test(tc, tiles_match_the_definition, 0, 2 * SHAPES);
     tcase_add_loop_test(tc, tiles_are_the_same_for_every_team, 0, SHAPES);
     tcase_add_test(tc, a_convolution_takes_the_tiles_where_they_fit);
+    tcase_add_test(tc, half_a_batch_gives_half_the_result);
     tcase_add_test(tc, a_number_that_is_none_is_not_lost);
     suite_add_tcase(s, tc);
     tc = tcase_create("tables");

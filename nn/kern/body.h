@@ -520,8 +520,9 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .exp = exp_each, .log = log_each, .tanh = tanh_each,                             \
         .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \
         .bn_sums = bn_sums, .bn_grad = bn_grad,                                          \
-        .wino_data = wino_data, .wino_grad = wino_grad, .wino_weight = wino_weight,      \
-        .wino_sum = wino_sum, .wino_dweight = wino_dweight,                              \
         .gram = gram, .reflect = reflect,                                                \
         .code_max = code_max,                                                            \
+        .wino_data_down = wino_data_down, .wino_data_along = wino_data_along,            \
+        .wino_grad_down = wino_grad_down, .wino_grad_along = wino_grad_along,            \
+        .wino_weight = wino_weight, .wino_sum = wino_sum, .wino_dweight = wino_dweight,  \
     }

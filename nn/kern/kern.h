@@ -37,6 +37,14 @@ typedef struct nn_bn {
     int relu;
 } nn_bn;
 
+/* Where a strip of Winograd's tiles goes: pixel (i,j) at y + i * row + j * c for i < high,
+ * j < wide; add = 0 overwrites, 1 adds. */
+typedef struct nn_wino_strip {
+    float *y;
+    size_t row, high, wide;             /* high <= 4 */
+    int add;
+} nn_wino_strip;
+
 typedef struct nn_kern {
     const char *name;
 
@@ -84,17 +92,24 @@ typedef struct nn_kern {
     void (*bn_grad)(size_t rows, size_t c, const nn_bn *n, const float *x, const float *y,
                     const float *dy, int add, float *dx, float *dr);
 
-    /* Winograd's F(4x4, 3x3) on c channels (wino.h, winograd.c): 36 results, `gap` floats
-     * apart, from pointers to pixels (in rows of a tile) or taps; and back.
-     *   data    Bt x B from 6 x 6 pixels         grad   A dy At from 4 x 4 pixels
+    /* Winograd's F(4x4, 3x3) on c channels (wino.h, winograd.c), a strip of tiles at a
+     * time.  A tile has 36 places, row by row, `gap` floats apart in memory.
+     *   data    Bt x B from 6 rows of pixels     grad   A dy At from 4 rows
+     *           down: the matrix on the left, over n floats of each row, to 6 rows `step`
+     *           apart; along: the one on the right, over one such row, to 6 places.
+     *           `ahead` floats after a row lies one that the next strip will want
      *   weight  G w Gt from 3 x 3 taps
-     *   sum     y (+)= At m A + bias to 4 x 4 pixels, NULL: outside the image
+     *   sum     At m A + bias to the pixels of a strip
      *   dweight dw += Gt m G to 3 x 3 taps */
-    void (*wino_data)(const float *const *pix, size_t c, float *v, size_t gap);
-    void (*wino_grad)(const float *const *pix, size_t c, float *v, size_t gap);
+    void (*wino_data_down)(const float *const *row, size_t n, size_t ahead, float *t,
+                           size_t step);
+    void (*wino_data_along)(const float *t, size_t tiles, size_t c, float *v, size_t gap);
+    void (*wino_grad_down)(const float *const *row, size_t n, size_t ahead, float *t,
+                           size_t step);
+    void (*wino_grad_along)(const float *t, size_t tiles, size_t c, float *v, size_t gap);
     void (*wino_weight)(const float *const *tap, size_t c, float *u, size_t gap);
-    void (*wino_sum)(const float *m, size_t gap, size_t c, const float *bias, int add,
-                     float *const *out);
+    void (*wino_sum)(const float *m, size_t gap, size_t c, const float *bias,
+                     const nn_wino_strip *to);
     void (*wino_dweight)(const float *m, size_t gap, size_t c, float *const *tap);
 
     /* c(i,j) += sum_k a(k,i) b(k,j) in double, k in order, fused: packed panels with

@@ -1,3 +1,5 @@
+#include <stdint.h>
+
 /* Winograd's transforms for tiles of 4 x 4 outputs of a 3 x 3 convolution, F(4x4, 3x3)
  * (Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", 2016), points 0, 1,
  * -1, 2, -2 and infinity.  Part of body.h: 16 channels at a time, one matrix on either
@@ -10,7 +12,16 @@
  *        | 0  2 -1 -2  1  0 |        | 1/24 -1/12  1/6  |         | 1 -2  4 -8 |
  *        | 0  4  0 -5  0  1 |        |  0     0     1   |         | 0  0  0  1 |
  *
- * The order of the operations below is part of the result's format. */
+ * Down and along are functions of their own for what comes from pixels: neighbouring tiles
+ * share two columns, which are so transformed once, and rows of pixels are read as they
+ * lie.  The order of the operations below is part of the result's format. */
+
+/* Asks for the line `floats` after p.  It may lie outside of every object: a wrong guess
+ * about what comes next costs nothing, but C does not let a pointer go there. */
+LANE const void *ahead_of(const float *p, size_t floats)
+{
+    return (const void *)((uintptr_t)p + floats * sizeof *p);
+}
 
 LANE void wino_bt(const vec d[6], vec t[6])
 {
@@ -70,52 +81,74 @@ LANE void wino_gt(const vec m[6], vec g[3])
     g[2] = v_add(v_sub(v_mul(r, v_set1(1.0f / 6)), p), m[5]);
 }
 
-static void wino_data(const float *const *pix, size_t c, float *v, size_t gap)
+static void wino_data_down(const float *const *row, size_t n, size_t ahead, float *t,
+                           size_t step)
 {
-    for (size_t at = 0; at < c; at += 16) {
-        size_t left = c - at;
-        vec t[6][6], d[6], r[6];
-        for (int j = 0; j < 6; j++) {
-            UNROLL
-            for (int i = 0; i < 6; i++)
-                d[i] = load_cols(pix[6 * i + j] + at, left);
-            wino_bt(d, r);
-            UNROLL
-            for (int i = 0; i < 6; i++)
-                t[i][j] = r[i];
-        }
-        float *out = v + at;
-        for (int i = 0; i < 6; i++) {
-            wino_bt(t[i], r);
-            UNROLL
-            for (int j = 0; j < 6; j++, out += gap)
-                store_cols(out, left, r[j]);
-        }
+    for (size_t at = 0; at < n; at += 16) {
+        size_t left = n - at;
+        vec d[6], r[6];
+        UNROLL
+        for (int i = 0; i < 6; i++)
+            d[i] = load_cols(row[i] + at, left);
+        UNROLL
+        for (int i = 2; i < 6; i++)
+            __builtin_prefetch(ahead_of(row[i] + at, ahead), 0, 2);
+        wino_bt(d, r);
+        UNROLL
+        for (int i = 0; i < 6; i++)
+            store_cols(t + (size_t)i * step + at, left, r[i]);
     }
 }
 
-static void wino_grad(const float *const *pix, size_t c, float *v, size_t gap)
+static void wino_data_along(const float *t, size_t tiles, size_t c, float *v, size_t gap)
 {
-    for (size_t at = 0; at < c; at += 16) {
-        size_t left = c - at;
-        vec t[6][4], d[4], r[6];
-        for (int j = 0; j < 4; j++) {
+    for (; tiles > 0; tiles--, t += 4 * c, v += c)
+        for (size_t at = 0; at < c; at += 16) {
+            size_t left = c - at;
+            vec d[6], r[6];
             UNROLL
-            for (int i = 0; i < 4; i++)
-                d[i] = load_cols(pix[4 * i + j] + at, left);
+            for (int j = 0; j < 6; j++)
+                d[j] = load_cols(t + (size_t)j * c + at, left);
+            wino_bt(d, r);
+            UNROLL
+            for (int j = 0; j < 6; j++)
+                store_cols(v + (size_t)j * gap + at, left, r[j]);
+        }
+}
+
+static void wino_grad_down(const float *const *row, size_t n, size_t ahead, float *t,
+                           size_t step)
+{
+    for (size_t at = 0; at < n; at += 16) {
+        size_t left = n - at;
+        vec d[4], r[6];
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            d[i] = load_cols(row[i] + at, left);
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            __builtin_prefetch(ahead_of(row[i] + at, ahead), 0, 2);
+        wino_a(d, r);
+        UNROLL
+        for (int i = 0; i < 6; i++)
+            store_cols(t + (size_t)i * step + at, left, r[i]);
+    }
+}
+
+static void wino_grad_along(const float *t, size_t tiles, size_t c, float *v, size_t gap)
+{
+    for (; tiles > 0; tiles--, t += 4 * c, v += c)
+        for (size_t at = 0; at < c; at += 16) {
+            size_t left = c - at;
+            vec d[4], r[6];
+            UNROLL
+            for (int j = 0; j < 4; j++)
+                d[j] = load_cols(t + (size_t)j * c + at, left);
             wino_a(d, r);
             UNROLL
-            for (int i = 0; i < 6; i++)
-                t[i][j] = r[i];
+            for (int j = 0; j < 6; j++)
+                store_cols(v + (size_t)j * gap + at, left, r[j]);
         }
-        float *out = v + at;
-        for (int i = 0; i < 6; i++) {
-            wino_a(t[i], r);
-            UNROLL
-            for (int j = 0; j < 6; j++, out += gap)
-                store_cols(out, left, r[j]);
-        }
-    }
 }
 
 static void wino_weight(const float *const *tap, size_t c, float *u, size_t gap)
@@ -142,34 +175,42 @@ static void wino_weight(const float *const *tap, size_t c, float *u, size_t gap)
     }
 }
 
-static void wino_sum(const float *m, size_t gap, size_t c, const float *bias, int add,
-                     float *const *out)
+static void wino_sum(const float *m, size_t gap, size_t c, const float *bias,
+                     const nn_wino_strip *to)
 {
-    for (size_t at = 0; at < c; at += 16) {
-        size_t left = c - at;
-        vec t[4][6], d[6], r[4];
-        vec b = bias ? load_cols(bias + at, left) : v_zero();
-        for (int j = 0; j < 6; j++) {
+    for (size_t x = 0; x < to->wide; x += 4, m += c)
+        for (size_t at = 0; at < c; at += 16) {
+            size_t left = c - at, wide = to->wide - x;
+            float *y = to->y + x * c + at;
+            vec t[4][6], d[6], r[4];
+            vec b = bias ? load_cols(bias + at, left) : v_zero();
             UNROLL
-            for (int i = 0; i < 6; i++)
-                d[i] = load_cols(m + (size_t)(6 * i + j) * gap + at, left);
-            wino_at(d, r);
-            UNROLL
-            for (int i = 0; i < 4; i++)
-                t[i][j] = r[i];
-        }
-        for (int i = 0; i < 4; i++) {
-            wino_at(t[i], r);
-            UNROLL
-            for (int j = 0; j < 4; j++) {
-                float *y = out[4 * i + j];
-                if (!y)
-                    continue;
-                vec s = bias ? v_add(r[j], b) : r[j];
-                store_cols(y + at, left, add ? v_add(load_cols(y + at, left), s) : s);
+            for (size_t i = 0; i < 4; i++)
+                UNROLL
+                for (size_t j = 4; j < 8; j++)
+                    __builtin_prefetch(ahead_of(y, i * to->row + j * c), 1);
+            for (int j = 0; j < 6; j++) {
+                UNROLL
+                for (int i = 0; i < 6; i++)
+                    d[i] = load_cols(m + (size_t)(6 * i + j) * gap + at, left);
+                wino_at(d, r);
+                UNROLL
+                for (int i = 0; i < 4; i++)
+                    t[i][j] = r[i];
+            }
+            for (size_t i = 0; i < 4 && i < to->high; i++, y += to->row) {
+                wino_at(t[i], r);
+                UNROLL
+                for (size_t j = 0; j < 4; j++) {
+                    if (j >= wide)
+                        continue;
+                    vec s = bias ? v_add(r[j], b) : r[j];
+                    if (to->add)
+                        s = v_add(load_cols(y + j * c, left), s);
+                    store_cols(y + j * c, left, s);
+                }
             }
         }
-    }
 }
 
 static void wino_dweight(const float *m, size_t gap, size_t c, float *const *tap)
