@@ -74,7 +74,18 @@ static taps taps_at(int how, int j, int in, int out)
 }
 
 /* One row of the crop, w pixels wide afterwards.  Values stay on the byte scale. */
-static void resize_row(const uint8_t *in, const taps *t, int w, int c, float *out)
+static void resize_row_linear(const uint8_t *in, const taps *t, int w, int c, float *out)
+{
+    for (int x = 0; x < w; x++, t++) {
+        int two = t->count > 1;                 /* at the border there may be only one */
+        const uint8_t *p = in + (size_t)t->first * c, *q = two ? p + c : p;
+        float a = t->weight[0], b = two ? t->weight[1] : 0;
+        for (int j = 0; j < c; j++)
+            *out++ = a * (float)p[j] + b * (float)q[j];
+    }
+}
+
+static void resize_row_cubic(const uint8_t *in, const taps *t, int w, int c, float *out)
 {
     for (int x = 0; x < w; x++, t++)
         for (int j = 0; j < c; j++) {
@@ -131,7 +142,7 @@ void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how
     for (int x = 0; x < w; x++)
         across[x] = taps_at(how, x, b.w, w);
     for (int y = 0; y < b.h; y++)
-        resize_row(pixel + ((size_t)(b.top + y) * w + b.left) * c, across, w, c,
+        (how == DATA_BILINEAR ? resize_row_linear : resize_row_cubic)(pixel + ((size_t)(b.top + y) * w + b.left) * c, across, w, c,
                    rows + (size_t)y * w * c);
     for (int y = 0; y < h; y++) {
         taps down = taps_at(how, y, b.h, h);
@@ -197,15 +208,57 @@ void data_contrast(float *x, size_t pixels, int c, float factor)
         x[i] = blend(x[i], factor, mean);
 }
 
+/* Pixels with their channels apart, so that a loop does several at a time. */
+enum { TOGETHER = 64 };
+typedef struct colours { float r[TOGETHER], g[TOGETHER], b[TOGETHER]; } colours;
+
+static void take_apart(const float *x, int n, colours *p)
+{
+    for (int i = 0; i < n; i++) {
+        p->r[i] = x[3 * i];
+        p->g[i] = x[3 * i + 1];
+        p->b[i] = x[3 * i + 2];
+    }
+}
+
+static void put_together(const colours *p, int n, float *x)
+{
+    for (int i = 0; i < n; i++) {
+        x[3 * i] = p->r[i];
+        x[3 * i + 1] = p->g[i];
+        x[3 * i + 2] = p->b[i];
+    }
+}
+
+/* Runs `change` over all pixels; those beyond the end are made and not used. */
+static void in_colours(float *x, size_t pixels, float by,
+                       void (*change)(colours *p, float by))
+{
+    colours p = { { 0 }, { 0 }, { 0 } };
+
+    for (size_t i = 0; i < pixels; i += TOGETHER, x += 3 * TOGETHER) {
+        int n = pixels - i < TOGETHER ? (int)(pixels - i) : TOGETHER;
+        take_apart(x, n, &p);
+        change(&p, by);
+        put_together(&p, n, x);
+    }
+}
+
+static void saturate(colours *p, float factor)
+{
+#pragma omp simd
+    for (int i = 0; i < TOGETHER; i++) {
+        float grey = 0.299f * p->r[i] + 0.587f * p->g[i] + 0.114f * p->b[i];
+        p->r[i] = blend(p->r[i], factor, grey);
+        p->g[i] = blend(p->g[i], factor, grey);
+        p->b[i] = blend(p->b[i], factor, grey);
+    }
+}
+
 void data_saturation(float *x, size_t pixels, int c, float factor)
 {
-    if (c == 1)
-        return;
-    for (size_t i = 0; i < pixels; i++, x += 3) {
-        float g = grey_of(x);
-        for (int j = 0; j < 3; j++)
-            x[j] = blend(x[j], factor, g);
-    }
+    if (c == 3)
+        in_colours(x, pixels, factor, saturate);
 }
 
 /* A channel of the colour with largest channel v, spread s = v - smallest channel and hue
@@ -215,37 +268,46 @@ void data_saturation(float *x, size_t pixels, int c, float factor)
 static float channel(float sixths, float turn, float v, float s)
 {
     float k = sixths + turn;
-    k = k < 6 ? k : k - 6;
-    float down = k < 4 - k ? k : 4 - k;
+    k -= k < 6 ? 0.0f : 6.0f;
+    float fall = 4 - k, down = k < fall ? k : fall;
     down = down < 1 ? down : 1;
-    return v - s * (down > 0 ? down : 0);
+    down = down > 0 ? down : 0;
+    return v - s * down;
+}
+
+/* The hue is found from the largest channel: 0 sixths at red, 2 at green, 4 at blue, and
+ * from there towards the larger of the two others.  A grey pixel has none, and with a
+ * spread of 0 it stays as it is whatever is taken for one.
+ * Every choice is between numbers that are there already: compilers do several pixels at
+ * a time only then. */
+static void turn_hue(colours *p, float turn)
+{
+#pragma omp simd
+    for (int i = 0; i < TOGETHER; i++) {
+        float r = p->r[i], g = p->g[i], b = p->b[i];
+        float v = r > g ? r : g, low = r < g ? r : g;
+        v = v > b ? v : b;
+        low = low < b ? low : b;
+        float s = v - low, some = s > 0 ? s : 1;
+        float from_r = g - b, from_g = b - r, from_b = r - g;
+        float gap = v == g ? from_g : from_b, start = v == g ? 2.0f : 4.0f;
+        gap = v == r ? from_r : gap;
+        start = v == r ? 0.0f : start;
+
+        float turns = (start + gap / some) / 6 + turn;
+        float whole = (float)(int)turns;        /* towards zero, so one down if negative */
+        whole -= whole > turns ? 1.0f : 0.0f;
+        float sixths = (turns - whole) * 6;
+        p->r[i] = channel(sixths, 5, v, s);
+        p->g[i] = channel(sixths, 3, v, s);
+        p->b[i] = channel(sixths, 1, v, s);
+    }
 }
 
 void data_hue(float *x, size_t pixels, int c, float turn)
 {
-    if (c == 1)
-        return;
-    for (size_t i = 0; i < pixels; i++, x += 3) {
-        float r = x[0], g = x[1], b = x[2];
-        float v = r > g ? r : g, low = r < g ? r : g, sixths;
-        v = v > b ? v : b;
-        low = low < b ? low : b;
-        float s = v - low;
-        if (s == 0)
-            continue;                           /* a grey pixel has no hue */
-        if (v == r)
-            sixths = (g - b) / s;
-        else if (v == g)
-            sixths = 2 + (b - r) / s;
-        else
-            sixths = 4 + (r - g) / s;
-
-        float turns = sixths / 6 + turn;
-        sixths = (turns - floorf(turns)) * 6;
-        x[0] = channel(sixths, 5, v, s);
-        x[1] = channel(sixths, 3, v, s);
-        x[2] = channel(sixths, 1, v, s);
-    }
+    if (c == 3)
+        in_colours(x, pixels, turn, turn_hue);
 }
 
 void data_grey(float *x, size_t pixels, int c)
@@ -272,12 +334,19 @@ void data_normalise(const data_images *d, float *x, size_t pixels)
             x[i] = (x[i] - mean) * scale;
         return;
     }
-    for (int j = 0; j < 3; j++) {
-        float mean = d->mean[j], scale = 1 / d->std[j];
-#pragma omp simd
-        for (size_t i = 0; i < pixels; i++)
-            x[3 * i + j] = (x[3 * i + j] - mean) * scale;
+    enum { STRIDE = 12 };                       /* whole pixels and whole vectors */
+    float mean[STRIDE], scale[STRIDE];
+    size_t count = 3 * pixels, at = 0;
+    for (int k = 0; k < STRIDE; k++) {
+        mean[k] = d->mean[k % 3];
+        scale[k] = 1 / d->std[k % 3];
     }
+    for (; at + STRIDE <= count; at += STRIDE)
+#pragma omp simd
+        for (int k = 0; k < STRIDE; k++)
+            x[at + k] = (x[at + k] - mean[k]) * scale[k];
+    for (int k = 0; at < count; k++, at++)
+        x[at] = (x[at] - mean[k]) * scale[k];
 }
 
 void data_plain(const data_images *d, const uint32_t *index, int first, int n, float *out)
