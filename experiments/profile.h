@@ -9,8 +9,8 @@
  * profile.json for chrome://tracing and ui.perfetto.dev.
  *
  * The first EX_WARM steps are not counted: they ask the system for memory and fill the
- * caches.  Every later step of the process goes into the sums; the first EX_TRACED of them
- * into the picture, one box a call, with the start of the run before them.  Eight steps
+ * caches.  Every later step of the process goes into the sums, the first EX_TRACED of
+ * them into the picture, one box a call, with the start of the run before them.  Eight steps
  * show what repeats and what does not; a ResNet-18 makes 250 boxes a step, 50 KB of JSON.
  * EX_MOST_BOXES bounds the file for networks that are far deeper: 3 MB.
  *
@@ -23,7 +23,7 @@ enum { EX_WARM = 2, EX_TRACED = 8, EX_MOST_BOXES = 1 << 14 };
 
 typedef struct ex_profile {
     int on;                             /* 0: every call below does nothing */
-    nn_profile step, run;               /* operators and parts of steps; parts of the run */
+    nn_profile step, run;               /* operators and parts of steps; of the run */
     int steps, counted;                 /* of this process; without the first */
     double begin, seconds;              /* when it began; what the counted steps took */
     double lap;                         /* when the last part of the run ended */

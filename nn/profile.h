@@ -35,7 +35,7 @@ typedef struct nn_event {
 } nn_event;
 
 /* Zero bytes are a profile that keeps no events; `most_events` may be set before use.
- * Rows keep pointers to the names of operators and parameters: it must not outlive them. */
+ * It keeps pointers to the names of operators and parameters and must not outlive them. */
 typedef struct nn_profile {
     nn_arena arena;
     nn_cost *cost; int costs, room;
