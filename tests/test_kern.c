@@ -174,6 +174,13 @@ static void try_tile(const nn_kern *k, int rows, int cols, int add)
     }
     k->tile_rows(SEGS, KC, GAP, row, wide, &t);
     check_tile(&t, old, a, b, TERMS, "rows");
+
+    /* plain: rows of A and of B where they lie */
+    t.c = copy(old, size);
+    for (size_t i = 0; i < r; i++)
+        row[i] = copy(a + i * TERMS, TERMS);
+    k->tile_plain(TERMS, row, b, c, &t);
+    check_tile(&t, old, a, b, TERMS, "plain");
 }
 
 START_TEST(every_tile_follows_the_plan_to_the_bit)
@@ -784,8 +791,9 @@ END_TEST
 START_TEST(products_are_the_same_for_every_team)
 {
     static const size_t size[][3] = { { 230, 131, 257 }, { 70, 1100, 300 },
-                                      { 1100, 70, 300 }, { 257, 2100, 40 } };
-    for (size_t s = 0; s < 4; s++) {
+                                      { 1100, 70, 300 }, { 257, 2100, 40 },
+                                      { 60, 300, 300 }, { 10, 300, 500 } };
+    for (size_t s = 0; s < 6; s++) {
         problem p = problem_of(size[s][0], size[s][1], size[s][2], 24 | _i);
         nn_par_set_threads(1);
         float *one = solved(&p, nn_kern_now);

@@ -35,16 +35,19 @@ LANE vec v_relu(vec x)
 }
 
 /* ---- tiles ----------------------------------------------------------------------
- * Each form is written once as an inline function whose last two arguments are
- * constants: nv vectors per row, and edge = 1 for tiles that are not full.  An edge tile
- * reads no row of A, no column of B and no element of C beyond those the tile has: rows
- * that are not there repeat the last one, and their sums are dropped. */
+ * Each form is written once as an inline function whose last three arguments are
+ * constants: mr rows, nv vectors per row, and edge = 1 for tiles that are not full.  An
+ * edge tile reads no row of A, no column of B and no element of C beyond those the tile
+ * has: rows that are not there repeat the last one, and their sums are dropped. */
 
-LANE void put(vec s[MR][NV], const nn_tile *t, const int nv, const int edge)
+enum { LOW = (2 * MR + 2) / 3 };    /* tiles of a few rows are not worth MR */
+
+LANE void put(vec s[MR][NV], const nn_tile *t, const int mr, const int nv,
+              const int edge)
 {
     float *c = t->c;
     UNROLL
-    for (int i = 0; i < MR; i++, c += t->ldc) {
+    for (int i = 0; i < mr; i++, c += t->ldc) {
         if (edge && i >= t->rows)
             break;
         UNROLL
@@ -75,133 +78,172 @@ LANE int row_of(const nn_tile *t, int i, const int edge)
 }
 
 /* Sets the sums to zero and calls for the lines of C, which are wanted at the end. */
-LANE void begin(vec s[MR][NV], const nn_tile *t, const int edge)
+LANE void begin(vec s[MR][NV], const nn_tile *t, const int mr, const int edge)
 {
-    for (int i = 0; i < (edge ? t->rows : MR); i++)
+    for (int i = 0; i < (edge ? t->rows : mr); i++)
         __builtin_prefetch(t->c + (size_t)i * t->ldc, 1);
     UNROLL
-    for (int i = 0; i < MR; i++)
+    for (int i = 0; i < mr; i++)
         UNROLL
         for (int v = 0; v < NV; v++)
             s[i][v] = v_zero();
 }
 
-LANE void sum_panel(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
-                    const nn_tile *t, const int nv, const int edge)
+/* Terms of a full tile go STRIDE at a time, so that counters and jumps take no room from
+ * the multiplications; where two threads share a core that is felt.  IN_ORDER keeps the
+ * compiler from mixing terms, for which there are not registers enough. */
+enum { STRIDE = 4 };
+#define IN_ORDER __asm__ volatile("" ::: "memory")
+
+/* One term of all sums of a tile: A's element of row i at a[at[i]], B's row at b. */
+LANE void term(vec s[MR][NV], const float *a, const size_t at[MR], const float *b,
+               const nn_tile *t, const int mr, const int nv, const int edge)
 {
-    vec s[MR][NV], bk[NV];
-    int at[MR];
+    vec bk[NV];
     UNROLL
-    for (int i = 0; i < MR; i++)
-        at[i] = row_of(t, i, edge);
-    begin(s, t, edge);
-    for (size_t k = 0; k < kc; k++, a += lda, b += ldb) {
+    for (int v = 0; v < nv; v++)
+        bk[v] = get(b, t, v, edge);
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        vec ai = v_set1(a[at[i]]);
         UNROLL
         for (int v = 0; v < nv; v++)
-            bk[v] = get(b, t, v, edge);
-        UNROLL
-        for (int i = 0; i < MR; i++) {
-            vec ai = v_set1(a[at[i]]);
-            UNROLL
-            for (int v = 0; v < nv; v++)
-                s[i][v] = v_fma(ai, bk[v], s[i][v]);
-        }
+            s[i][v] = v_fma(ai, bk[v], s[i][v]);
     }
-    put(s, t, nv, edge);
+    IN_ORDER;
 }
 
-LANE void sum_rows(size_t segs, size_t kc, size_t gap, const float *const *row,
-                   const float *b, const nn_tile *t, const int nv, const int edge)
+LANE void sum_panel(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
+                    const nn_tile *t, const int mr, const int nv, const int edge)
 {
-    vec s[MR][NV], bk[NV];
-    const float *r[MR];
+    vec s[MR][NV];
+    size_t at[MR], k = 0;
     UNROLL
-    for (int i = 0; i < MR; i++)
-        r[i] = row[row_of(t, i, edge)];
-    begin(s, t, edge);
-    for (size_t at = 0; segs > 0; segs--, at += gap)
-        for (size_t k = at; k < at + kc; k++, b += NR) {
-            UNROLL
-            for (int v = 0; v < nv; v++)
-                bk[v] = v_load(b + 16 * v);
-            UNROLL
-            for (int i = 0; i < MR; i++) {
-                vec ai = v_set1(r[i][k]);
-                UNROLL
-                for (int v = 0; v < nv; v++)
-                    s[i][v] = v_fma(ai, bk[v], s[i][v]);
-            }
-        }
-    put(s, t, nv, edge);
+    for (int i = 0; i < mr; i++)
+        at[i] = (size_t)row_of(t, i, edge);
+    begin(s, t, mr, edge);
+    for (; !edge && k + STRIDE <= kc; k += STRIDE, a += STRIDE * lda, b += STRIDE * ldb) {
+        UNROLL
+        for (size_t q = 0; q < STRIDE; q++)
+            term(s, a + q * lda, at, b + q * ldb, t, mr, nv, edge);
+    }
+    ONE_BY_ONE
+    for (; k < kc; k++, a += lda, b += ldb)
+        term(s, a, at, b, t, mr, nv, edge);
+    put(s, t, mr, nv, edge);
 }
 
 LANE void sum_taps(size_t kc, const float *const *pix, size_t at, const float *b,
-                   size_t ldb, const nn_tile *t, const int nv, const int edge)
+                   size_t ldb, const nn_tile *t, const int mr, const int nv,
+                   const int edge)
 {
-    vec s[MR][NV], bk[NV];
-    size_t off[MR];
+    vec s[MR][NV];
+    size_t off[MR], k = 0;
     UNROLL
-    for (int i = 0; i < MR; i++)
+    for (int i = 0; i < mr; i++)
         off[i] = (size_t)row_of(t, i, edge);
-    begin(s, t, edge);
-    for (size_t k = 0; k < kc; k++, b += ldb) {
-        const float *a = pix[k] + at;
+    begin(s, t, mr, edge);
+    for (; !edge && k + STRIDE <= kc; k += STRIDE, b += STRIDE * ldb) {
         UNROLL
-        for (int v = 0; v < nv; v++)
-            bk[v] = get(b, t, v, edge);
-        UNROLL
-        for (int i = 0; i < MR; i++) {
-            vec ai = v_set1(a[off[i]]);
-            UNROLL
-            for (int v = 0; v < nv; v++)
-                s[i][v] = v_fma(ai, bk[v], s[i][v]);
-        }
+        for (size_t q = 0; q < STRIDE; q++)
+            term(s, pix[k + q] + at, off, b + q * ldb, t, mr, nv, edge);
     }
-    put(s, t, nv, edge);
+    ONE_BY_ONE
+    for (; k < kc; k++, b += ldb)
+        term(s, pix[k] + at, off, b, t, mr, nv, edge);
+    put(s, t, mr, nv, edge);
 }
 
-static int is_full(const nn_tile *t, int nv)
+/* The same with A's element of row i at r[i][k]. */
+LANE void term_rows(vec s[MR][NV], const float *const r[MR], size_t k, const float *b,
+                    const nn_tile *t, const int mr, const int nv, const int edge)
 {
-    return t->rows == MR && t->cols == 16 * nv;
+    vec bk[NV];
+    UNROLL
+    for (int v = 0; v < nv; v++)
+        bk[v] = get(b, t, v, edge);
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        vec ai = v_set1(r[i][k]);
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            s[i][v] = v_fma(ai, bk[v], s[i][v]);
+    }
+    IN_ORDER;
 }
+
+/* part = 1: B has no more columns than the tile and must not be read beyond them */
+LANE void sum_rows(size_t segs, size_t kc, size_t gap, const float *const *row,
+                   const float *b, size_t ldb, const int part, const nn_tile *t,
+                   const int mr, const int nv, const int edge)
+{
+    vec s[MR][NV];
+    const float *r[MR];
+    UNROLL
+    for (int i = 0; i < mr; i++)
+        r[i] = row[row_of(t, i, edge)];
+    begin(s, t, mr, edge);
+    for (size_t at = 0; segs > 0; segs--, at += gap) {
+        size_t k = at;
+        for (; !edge && k + STRIDE <= at + kc; k += STRIDE, b += STRIDE * ldb) {
+            UNROLL
+            for (size_t q = 0; q < STRIDE; q++)
+                term_rows(s, r, k + q, b + q * ldb, t, mr, nv, 0);
+        }
+        ONE_BY_ONE
+        for (; k < at + kc; k++, b += ldb)
+            term_rows(s, r, k, b, t, mr, nv, edge && part);
+    }
+    put(s, t, mr, nv, edge);
+}
+
+static int is_full(const nn_tile *t, int mr, int nv)
+{
+    return t->rows == mr && t->cols == 16 * nv;
+}
+
+/* calls sum(..., t, mr, nv, edge) with the smallest constants that hold the tile */
+#define FITTED(sum, ...)                                                                 \
+    do {                                                                                 \
+        if (is_full(t, MR, NV))                                                          \
+            sum(__VA_ARGS__, t, MR, NV, 0);                                              \
+        else if (is_full(t, LOW, NV))                                                    \
+            sum(__VA_ARGS__, t, LOW, NV, 0);                                             \
+        else if (NV > 1 && is_full(t, MR, 1))                                            \
+            sum(__VA_ARGS__, t, MR, 1, 0);                                               \
+        else if (NV > 1 && t->cols <= 16)                                                \
+            sum(__VA_ARGS__, t, MR, 1, 1);                                               \
+        else if (t->rows <= LOW)                                                         \
+            sum(__VA_ARGS__, t, LOW, NV, 1);                                             \
+        else                                                                             \
+            sum(__VA_ARGS__, t, MR, NV, 1);                                              \
+    } while (0)
 
 static void tile_panel(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
                        const nn_tile *t)
 {
-    if (is_full(t, NV))
-        sum_panel(kc, a, lda, b, ldb, t, NV, 0);
-    else if (NV > 1 && is_full(t, 1))
-        sum_panel(kc, a, lda, b, ldb, t, 1, 0);
-    else if (NV > 1 && t->cols <= 16)
-        sum_panel(kc, a, lda, b, ldb, t, 1, 1);
+    if (is_full(t, MR, NV) && lda == MR && ldb == NR)
+        sum_panel(kc, a, MR, b, NR, t, MR, NV, 0);      /* packed: distances known */
     else
-        sum_panel(kc, a, lda, b, ldb, t, NV, 1);
+        FITTED(sum_panel, kc, a, lda, b, ldb);
 }
 
 static void tile_rows(size_t segs, size_t kc, size_t gap, const float *const *row,
                       const float *b, const nn_tile *t)
 {
-    if (is_full(t, NV))
-        sum_rows(segs, kc, gap, row, b, t, NV, 0);
-    else if (NV > 1 && is_full(t, 1))
-        sum_rows(segs, kc, gap, row, b, t, 1, 0);
-    else if (NV > 1 && t->cols <= 16)
-        sum_rows(segs, kc, gap, row, b, t, 1, 1);
-    else
-        sum_rows(segs, kc, gap, row, b, t, NV, 1);
+    FITTED(sum_rows, segs, kc, gap, row, b, NR, 0);
+}
+
+static void tile_plain(size_t kc, const float *const *row, const float *b, size_t ldb,
+                       const nn_tile *t)
+{
+    FITTED(sum_rows, 1, kc, 0, row, b, ldb, 1);
 }
 
 static void tile_taps(size_t kc, const float *const *pix, size_t at, const float *b,
                       size_t ldb, const nn_tile *t)
 {
-    if (is_full(t, NV))
-        sum_taps(kc, pix, at, b, ldb, t, NV, 0);
-    else if (NV > 1 && is_full(t, 1))
-        sum_taps(kc, pix, at, b, ldb, t, 1, 0);
-    else if (NV > 1 && t->cols <= 16)
-        sum_taps(kc, pix, at, b, ldb, t, 1, 1);
-    else
-        sum_taps(kc, pix, at, b, ldb, t, NV, 1);
+    FITTED(sum_taps, kc, pix, at, b, ldb);
 }
 
 /* ---- sums over n elements: element i goes to lane i mod 16 ------------------------- */
@@ -516,6 +558,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
     {                                                                                    \
         .name = (text), .mr = MR, .nr = NR,                                              \
         .tile_panel = tile_panel, .tile_rows = tile_rows, .tile_taps = tile_taps,        \
+        .tile_plain = tile_plain,                                                        \
         .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,                            \
         .exp = exp_each, .log = log_each, .tanh = tanh_each,                             \
         .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \

@@ -12,7 +12,7 @@
  *                       bias and activation, while the block of C is at hand
  *
  * Packing costs more than it saves when a panel is used but a few times; then tiles read
- * the matrix where it lies.  Every element of C is summed by one job at a time, k in
+ * the matrix where it lies.  Small and thin products go a way of their own (thin.c).  Every element of C is summed by one job at a time, k in
  * order, so neither the cutting nor the packing can be seen in the result.
  *
  * A product with its own transpose is the same with half the tiles: a job leaves out what
@@ -23,14 +23,16 @@
 
 #include "nn/kern/kern.h"
 #include "nn/kern/pack.h"
+#include "nn/kern/thin.h"
 #include "nn/par.h"
 
 enum {
     SLAB = 1 << 22,         /* floats of the shared side held packed at a time: 16 MiB */
     OWN_ROWS = 96,          /* rows of A in a job: with NN_KC terms 96 KiB of the L2 */
-    OWN_COLS = 64,          /* columns of B in a job, beside up to SHARED rows of A */
+    OWN_COLS = 192,         /* columns of B in a job: 192 KiB, beside a CHUNK of A */
     SHARED = 1024,          /* shared rows or columns in a job */
     CHUNK = 96,             /* rows of A that stay in the L2 while B's panels pass */
+    GROUP = 64,             /* rows packed by one job: a few lines of each term at once */
     FEW = 4,                /* uses of a panel below which it is not packed */
     JOBS = 8,               /* a multiple of this many jobs: even for teams up to it */
     ALONE = 1 << 19,        /* products below which a team is not worth waking: ~10 us */
@@ -50,6 +52,7 @@ typedef struct product {
     int lower;                          /* B is A turned: only what is not above i = j */
     int last;                           /* no terms come after this slab's */
     size_t own_jobs, share_jobs;        /* how often each side is cut */
+    size_t groups;                      /* jobs that pack one block of k */
     size_t square;                      /* rows of a job when `lower`, else 0 */
     float *shared, *own;                /* shared: block of k, panel, k, row */
     size_t padded;                      /* rows of a block of `shared` */
@@ -86,41 +89,30 @@ static nn_mat from(nn_mat x, size_t i, size_t j)
     return (nn_mat){ x.p + i * x.rs + j * x.cs, x.rs, x.cs };
 }
 
-/* Packs rows [at, at + rows) of x, `k` terms each, into panels of `width`. */
-static void pack_side(nn_mat x, size_t at, size_t rows, size_t k, size_t width,
-                      float *out)
-{
-    for (size_t i = 0; i < rows; i += width)
-        nn_pack(min(width, rows - i), width, k, from(x, at + i, 0), out + i * k);
-}
-
+/* Packs a group of panels of the shared side, for one block of k. */
 static void pack_job(void *ctx, size_t job, int worker)
 {
     product *p = ctx;
-    size_t width = (size_t)(p->share_a ? p->kern->mr : p->kern->nr);
-    size_t rows = p->share_a ? p->m : p->n, at = job * width;
+    const size_t width = (size_t)(p->share_a ? p->kern->mr : p->kern->nr);
+    const size_t rows = p->share_a ? p->m : p->n;
+    const size_t k0 = job / p->groups * NN_KC, kc = min(NN_KC, p->k - k0);
+    const span s = piece(rows, width, p->groups, job % p->groups);
     (void)worker;
-    nn_mat x = from(p->share_a ? p->a : flip(p->b), at, 0);
-    for (size_t k0 = 0; k0 < p->k; k0 += NN_KC) {
-        size_t kc = min(NN_KC, p->k - k0);
-        nn_pack(min(width, rows - at), width, kc, from(x, 0, k0),
-                p->shared + p->padded * k0 + at * kc);
-    }
+    nn_mat x = p->share_a ? from(p->a, s.at, k0) : flip(from(p->b, k0, s.at));
+    nn_pack_panels(s.size, width, kc, x, p->shared + p->padded * k0 + s.at * kc);
 }
 
-static void finish(const product *p, size_t i0, size_t j0, size_t m, size_t n)
+void nn_finish(const nn_epilogue *e, size_t j, size_t m, size_t n, float *c, size_t ldc)
 {
-    const float *bias = p->e.bias;
-    if (!bias && !p->e.relu)
+    if (!e->bias && !e->relu)
         return;
-    for (size_t i = i0; i < i0 + m; i++) {
-        float *c = p->c + i * p->ldc;
-        if (bias)
-            for (size_t j = j0; j < j0 + n; j++)
-                c[j] += bias[j];
-        if (p->e.relu)
-            for (size_t j = j0; j < j0 + n; j++)
-                c[j] = 0 > c[j] ? 0 : c[j];             /* keeps a NaN */
+    for (size_t i = 0; i < m; i++, c += ldc) {
+        if (e->bias)
+            for (size_t q = 0; q < n; q++)
+                c[q] += e->bias[j + q];
+        if (e->relu)
+            for (size_t q = 0; q < n; q++)
+                c[q] = 0 > c[q] ? 0 : c[q];             /* keeps a NaN */
     }
 }
 
@@ -218,13 +210,13 @@ static void block_job(void *ctx, size_t job, int worker)
         if (p->share_a) {
             a.panel = p->shared + p->padded * k0 + rows.at * kc;
             if (!direct_b) {
-                pack_side(flip(b.mat), 0, cols.size, kc, nr, own);
+                nn_pack_panels(cols.size, nr, kc, flip(b.mat), own);
                 b.panel = own;
             }
         } else {
             b.panel = p->shared + p->padded * k0 + cols.at * kc;
             if (!direct_a) {
-                pack_side(a.mat, 0, rows.size, kc, mr, own);
+                nn_pack_panels(rows.size, mr, kc, a.mat, own);
                 a.panel = own;
             }
         }
@@ -233,7 +225,8 @@ static void block_job(void *ctx, size_t job, int worker)
     if (p->last && p->lower)
         mirror(p, rows, cols);
     else if (p->last)
-        finish(p, rows.at, cols.at, rows.size, cols.size);
+        nn_finish(&p->e, cols.at, rows.size, cols.size,
+                  p->c + rows.at * p->ldc + cols.at, p->ldc);
 }
 
 static void run(size_t jobs, nn_job *job, product *p, int team)
@@ -260,7 +253,8 @@ static void slab(product *p, int team)
         p->share_jobs = parts(share, SHARED / p->square * p->square);
     }
     p->padded = parts(share, share_unit) * share_unit;
-    run(parts(share, share_unit), pack_job, p, team);
+    p->groups = min(parts(share, share_unit), parts(share, GROUP));
+    run(p->groups * parts(p->k, NN_KC), pack_job, p, team);
     run(p->own_jobs * p->share_jobs, block_job, p, team);
 }
 
@@ -269,7 +263,7 @@ static void no_terms(const product *p)
     if (!p->e.add)
         for (size_t i = 0; i < p->m; i++)
             memset(p->c + i * p->ldc, 0, p->n * sizeof *p->c);
-    finish(p, 0, 0, p->m, p->n);
+    nn_finish(&p->e, 0, p->m, p->n, p->c, p->ldc);
 }
 
 /* Terms in a slab: whole blocks, as many as SLAB allows, and one at least. */
@@ -336,7 +330,7 @@ void nn_gemm(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c, size_t 
         return;
     if (k == 0)
         no_terms(&p);
-    else
+    else if (!nn_thin(m, n, k, a, b, c, ldc, &p.e, scratch))
         solve_together(&p, scratch);
 }
 

@@ -53,6 +53,7 @@ typedef struct nn_kern {
      *   panel   A(i,k) = a[k * lda + i]        B(k,j) = b[k * ldb + j]
      *   rows    A(i,k) = row[i][s * gap + q]   B(k,j) = b[k * nr + j],  k = s * kc + q
      *   taps    A(i,k) = pix[k][at + i]        B(k,j) = b[k * ldb + j]
+     *   plain   A(i,k) = row[i][k]             B(k,j) = b[k * ldb + j]
      * `rows` runs through `segs` segments of kc terms, all into one accumulator. */
     int mr, nr;
     void (*tile_panel)(size_t kc, const float *a, size_t lda, const float *b, size_t ldb,
@@ -61,6 +62,8 @@ typedef struct nn_kern {
                       const float *b, const nn_tile *t);
     void (*tile_taps)(size_t kc, const float *const *pix, size_t at, const float *b,
                       size_t ldb, const nn_tile *t);
+    void (*tile_plain)(size_t kc, const float *const *row, const float *b, size_t ldb,
+                       const nn_tile *t);
 
     /* 16-lane sums over n elements */
     float (*dot)(size_t n, const float *x, const float *y);

@@ -20,12 +20,15 @@
 #if defined(NN_PLAIN) || defined(NN_KERN_EMULATED)
 #define LANE __attribute__((noinline, unused)) static
 #define UNROLL
+#define ONE_BY_ONE
 #else
 #define LANE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define ONE_BY_ONE _Pragma("clang loop unroll(disable)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define ONE_BY_ONE _Pragma("GCC unroll 1")
 #endif
 #endif
 

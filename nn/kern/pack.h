@@ -7,7 +7,10 @@
  * out[k * width + i] = a(i, k) for i < rows, and zero for rows <= i < width. */
 void nn_pack(size_t rows, size_t width, size_t k, nn_mat a, float *out);
 
-/* The same from pointers: out[k * width + i] = pix[k][at + i] for i < rows; what lies
+/* The same for any number of rows: panel after panel, each `width` x k. */
+void nn_pack_panels(size_t rows, size_t width, size_t k, nn_mat a, float *out);
+
+/* One panel from pointers: out[k * width + i] = pix[k][at + i] for i < rows; what lies
  * beyond the rows is left as it was. */
 void nn_pack_pixels(size_t rows, size_t width, size_t k, const float *const *pix,
                     size_t at, float *out);
