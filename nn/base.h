@@ -6,7 +6,7 @@
 /* The number of the format of results.  Same settings, same seed and same NN_BITS give
  * the same bits; whatever changes them (the order of a sum, the draws of an augmentation,
  * a polynomial) raises it, and a checkpoint of another format is not continued. */
-enum { NN_BITS = 2 };
+enum { NN_BITS = 3 };
 
 /* Errors come in three kinds, and each has one answer.
  *

@@ -715,7 +715,7 @@ static void check_product(const problem *p, const float *c)
             }
             if (p->form & 16 && s < 0)
                 s = 0;
-            EXPECT(fabs(c[at] - s) <= bound(p->k + p->k / NN_KC, mag),
+            EXPECT(fabs(c[at] - s) <= bound(p->k + p->k / NN_TERMS, mag),
                    "%zu x %zu x %zu form %d: element %zu, %zu is %g, wanted %g", p->m,
                    p->n, p->k, p->form, i, j, (double)c[at], s);
         }
@@ -725,7 +725,7 @@ static const size_t ragged[][2] = {
     { 1, 1 }, { 1, 40 }, { 40, 1 }, { 5, 17 }, { 6, 16 }, { 14, 32 }, { 15, 33 },
     { 29, 65 }, { 65, 29 }, { 3, 100 }, { 100, 10 },
 };
-static const size_t depths[] = { 0, 1, 2, 16, 255, 256, 257, 600 };
+static const size_t depths[] = { 0, 1, 2, 16, 255, 511, 512, 513, 1100 };
 
 START_TEST(products_are_right_in_every_form)
 {
@@ -756,18 +756,18 @@ START_TEST(products_give_the_same_bytes_in_every_table)
                               "%zu x %zu x %zu form %d differs between ref and %s", p.m,
                               p.n, p.k, form, k->name);
             }
-    problem p = problem_of(150, 90, 300, 13);
+    problem p = problem_of(150, 90, 600, 13);
     ck_assert(same(solved(&p, ref()), solved(&p, k), p.m * p.ldc));
 }
 END_TEST
 
-/* element (i, j) as the plan has it: blocks of NN_KC terms, each added to C once */
+/* element (i, j) as the plan has it: blocks of NN_TERMS terms, each added to C once */
 static float planned(const problem *p, size_t i, size_t j)
 {
     float c = p->form & 4 ? p->c[i * p->ldc + j] : 0;
-    for (size_t k0 = 0; k0 < p->k; k0 += NN_KC) {
+    for (size_t k0 = 0; k0 < p->k; k0 += NN_TERMS) {
         float s = 0;
-        for (size_t q = k0; q < p->k && q < k0 + NN_KC; q++)
+        for (size_t q = k0; q < p->k && q < k0 + NN_TERMS; q++)
             s = fmaf(p->a.p[i * p->a.rs + q * p->a.cs],
                      p->b.p[q * p->b.rs + j * p->b.cs], s);
         c = k0 || p->form & 4 ? c + s : s;
@@ -778,7 +778,7 @@ static float planned(const problem *p, size_t i, size_t j)
 START_TEST(products_sum_in_blocks_each_added_to_c_once)
 {
     for (int form = 0; form < 16; form++) {
-        problem p = problem_of(7, 18, 600, form);
+        problem p = problem_of(7, 18, 1100, form);
         float *c = solved(&p, nn_kern_now);
         for (size_t i = 0; i < p.m; i++)
             for (size_t j = 0; j < p.n; j++)

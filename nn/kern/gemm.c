@@ -1,7 +1,7 @@
 /* C = A B in tiles.
  *
  * One side is shared: packed into panels once, by the whole team, in order of k.  Of the
- * other side each job packs only what it is about to use, NN_KC terms at a time, into
+ * other side each job packs only what it is about to use, NN_TERMS terms at a time, into
  * memory of its own that stays in the second-level cache.  The shared side is the one
  * with fewer rows (of A) or columns (of B); if all its terms are too many, they go
  * slab by slab.
@@ -12,8 +12,9 @@
  *                       bias and activation, while the block of C is at hand
  *
  * Packing costs more than it saves when a panel is used but a few times; then tiles read
- * the matrix where it lies.  Small and thin products go a way of their own (thin.c).  Every element of C is summed by one job at a time, k in
- * order, so neither the cutting nor the packing can be seen in the result.
+ * the matrix where it lies.  Small and thin products go a way of their own (thin.c).
+ * Every element of C is summed by one job at a time, k in order, so neither the cutting
+ * nor the packing can be seen in the result.
  *
  * A product with its own transpose is the same with half the tiles: a job leaves out what
  * lies above the diagonal and copies what lies below to the other side. */
@@ -28,15 +29,15 @@
 
 enum {
     SLAB = 1 << 22,         /* floats of the shared side held packed at a time: 16 MiB */
-    OWN_ROWS = 96,          /* rows of A in a job: with NN_KC terms 96 KiB of the L2 */
-    OWN_COLS = 192,         /* columns of B in a job: 192 KiB, beside a CHUNK of A */
+    OWN_ROWS = 96,          /* rows of A in a job: with NN_TERMS terms 192 KiB */
+    OWN_COLS = 192,         /* columns of B in a job: 384 KiB at most */
     SHARED = 1024,          /* shared rows or columns in a job */
     CHUNK = 96,             /* rows of A that stay in the L2 while B's panels pass */
     GROUP = 64,             /* rows packed by one job: a few lines of each term at once */
     FEW = 4,                /* uses of a panel below which it is not packed */
     JOBS = 8,               /* a multiple of this many jobs: even for teams up to it */
     ALONE = 1 << 19,        /* products below which a team is not worth waking: ~10 us */
-    SQUARE = 48,            /* a symmetric job's rows: a multiple, whole tiles of 6 x 16 */
+    SQUARE = 48,            /* a symmetric job has a multiple: whole tiles of 6 x 16 */
     ITEMS = 4,              /* products of a batch, at least, that go one to a thread */
     ITEM = 1 << 22          /* and multiplications in one, at most: it fits the L2 */
 };
@@ -95,7 +96,7 @@ static void pack_job(void *ctx, size_t job, int worker)
     product *p = ctx;
     const size_t width = (size_t)(p->share_a ? p->kern->mr : p->kern->nr);
     const size_t rows = p->share_a ? p->m : p->n;
-    const size_t k0 = job / p->groups * NN_KC, kc = min(NN_KC, p->k - k0);
+    const size_t k0 = job / p->groups * NN_TERMS, kc = min(NN_TERMS, p->k - k0);
     const span s = piece(rows, width, p->groups, job % p->groups);
     (void)worker;
     nn_mat x = p->share_a ? from(p->a, s.at, k0) : flip(from(p->b, k0, s.at));
@@ -161,7 +162,8 @@ static void mirror(const product *p, span rows, span cols)
 {
     const size_t straight = min(cols.size, rows.at > cols.at ? rows.at - cols.at : 0);
     const float *below = p->c + rows.at * p->ldc + cols.at;
-    nn_turn(rows.size, straight, below, p->ldc, p->c + cols.at * p->ldc + rows.at, p->ldc);
+    nn_turn(rows.size, straight, below, p->ldc,
+            p->c + cols.at * p->ldc + rows.at, p->ldc);
     for (size_t i = rows.at; i < rows.at + rows.size; i++)
         for (size_t j = cols.at + straight; j < min(i, cols.at + cols.size); j++)
             p->c[j * p->ldc + i] = p->c[i * p->ldc + j];
@@ -203,8 +205,8 @@ static void block_job(void *ctx, size_t job, int worker)
     const int direct_a = !p->share_a && cols.size <= (p->a.cs == 1 ? FEW * nr : nr);
     const int direct_b = p->share_a && p->b.cs == 1 && rows.size <= FEW * mr;
 
-    for (size_t k0 = 0; k0 < p->k; k0 += NN_KC) {
-        size_t kc = min(NN_KC, p->k - k0);
+    for (size_t k0 = 0; k0 < p->k; k0 += NN_TERMS) {
+        size_t kc = min(NN_TERMS, p->k - k0);
         side a = { NULL, from(p->a, rows.at, k0) };
         side b = { NULL, from(p->b, k0, cols.at) };
         if (p->share_a) {
@@ -254,7 +256,7 @@ static void slab(product *p, int team)
     }
     p->padded = parts(share, share_unit) * share_unit;
     p->groups = min(parts(share, share_unit), parts(share, GROUP));
-    run(p->groups * parts(p->k, NN_KC), pack_job, p, team);
+    run(p->groups * parts(p->k, NN_TERMS), pack_job, p, team);
     run(p->own_jobs * p->share_jobs, block_job, p, team);
 }
 
@@ -270,8 +272,8 @@ static void no_terms(const product *p)
 static size_t slab_terms(const product *p)
 {
     const size_t rows = p->share_a ? p->m : p->n;
-    const size_t most = SLAB / rows / NN_KC * NN_KC;
-    return min(p->k, most ? most : NN_KC);
+    const size_t most = SLAB / rows / NN_TERMS * NN_TERMS;
+    return min(p->k, most ? most : NN_TERMS);
 }
 
 /* floats: the shared side of a slab, and what one worker packs */
@@ -284,7 +286,7 @@ static size_t shared_size(const product *p)
 static size_t own_size(const product *p)
 {
     const size_t unit = (size_t)(p->share_a ? p->kern->nr : p->kern->mr);
-    return ((p->share_a ? OWN_COLS : OWN_ROWS) + 2 * unit) * NN_KC;
+    return ((p->share_a ? OWN_COLS : OWN_ROWS) + 2 * unit) * NN_TERMS;
 }
 
 static void solve(const product *whole, int team)

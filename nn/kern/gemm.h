@@ -19,17 +19,17 @@ typedef struct nn_epilogue {
 void nn_gemm(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c, size_t ldc,
              const nn_epilogue *e, nn_arena *scratch);
 
-/* C (n x n, row stride ldc) = A A', or C += A A' with `add`, for half the work: A is n x k.
- * For X'X hand over X with its strides swapped.  Both triangles are written and equal to
+/* C (n x n, row stride ldc) = A A', or C += A A' with `add`, for half the work of a
+ * product.  A is n x k.  For X'X hand over X with its strides swapped.  Both triangles are written and equal to
  * the bit; with `add` only what C holds on and below the diagonal counts.  The bits are
  * those of nn_gemm on A and its transpose. */
 void nn_syrk(size_t n, size_t k, nn_mat a, float *c, size_t ldc, int add,
              nn_arena *scratch);
 
 /* `count` products of one shape: item i multiplies the matrices that begin a_step and
- * b_step floats after those of item i - 1 into a C that begins c_step floats after; a step
- * of 0 uses the same A or B again.  The Cs must not overlap.  The epilogue, bias included,
- * is the same for all.  The bits are those of nn_gemm item by item. */
+ * b_step floats after those of item i - 1 into a C that begins c_step floats after; with
+ * a step of 0 they share A or B.  The Cs must not overlap.  The epilogue, its bias
+ * included, is the same for all.  The bits are those of nn_gemm item by item. */
 void nn_gemm_batch(size_t count, size_t m, size_t n, size_t k, nn_mat a, size_t a_step,
                    nn_mat b, size_t b_step, float *c, size_t ldc, size_t c_step,
                    const nn_epilogue *e, nn_arena *scratch);

@@ -8,7 +8,7 @@
  * A table holds the same functions for one instruction set.  All tables give the same
  * bits, because all follow one plan:
  *   - matrix products: one accumulator per element of C, k in order, always fused
- *     multiply-add, blocks of at most NN_KC terms, each block added to C once
+ *     multiply-add, blocks of at most NN_TERMS terms, each block added to C once
  *   - convolutions: the same with whole patches instead of blocks; see conv.c
  *   - sums: 16 virtual lanes (element i goes to lane i mod 16), folded 8-4-2-1
  *   - columns (channels): one accumulator per column, rows in order
@@ -17,7 +17,8 @@
  * tests/test_kern.c compares the tables byte for byte on ragged shapes. */
 enum {
     NN_LANES = 16,          /* part of the result's format */
-    NN_KC = 256,            /* part of the result's format */
+    NN_KC = 256,            /* pixels in a convolution's unit: part of the format */
+    NN_TERMS = 512,         /* terms in a product's block: part of the format */
     NN_TILE_ROWS = 32,      /* no table has tiles of more rows */
     NN_ROWS = 256,          /* rows of one chunk in column sums: part of the format */
     NN_PANEL = 24           /* columns of one packed panel of doubles */

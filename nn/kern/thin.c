@@ -1,13 +1,13 @@
 /* Small and thin products: C = A B where A is never packed.
  *
- * A is walked where it lies, in rows or in columns; B's rows fill vectors.  A B whose rows
- * do not lie side by side is packed once, and small, because the side with fewer rows is
- * made B: C' = B' A' holds the same sums, term for term, so the two sides can change
- * places and nobody sees it.  The sums then come out turned; a job keeps them in a room of
- * its own and turns them at the end.
+ * A is walked where it lies, in rows or in columns; B's rows fill vectors.  A B of which
+ * neighbours in a row do not lie side by side is packed once, and it is small, because
+ * the shorter side is made B: C' = B' A' holds the same sums, term for term, so the two
+ * sides can change places and nobody sees it.  The sums then come out turned; a job keeps
+ * them in a room of its own and turns them at the end.
  *
  *   job (rows, columns):  for each block of k, in order:
- *                             for each row of tiles, for each tile in it: one block's sums
+ *                             for each row of tiles, for each tile in it: its sums
  *                         turn, if the sides have changed places; bias and activation */
 #include "nn/kern/thin.h"
 
@@ -17,7 +17,7 @@
 
 enum {
     WORK = 1 << 21,         /* products of a small one, 128^3: all sides fit the L2 */
-    SIDE = 64,              /* rows packed of a thin one: with NN_KC terms 64 KiB */
+    SIDE = 64,              /* rows packed of a thin one: with NN_TERMS terms 128 KiB */
     DEEP = 1 << 14,         /* and at most so many terms: 4 MiB of panels */
     ROWS = 96,              /* most rows and columns of a job: its room is 72 KiB */
     COLS = 192,
@@ -63,7 +63,7 @@ static nn_mat flip(nn_mat x)
 static void pack_job(void *ctx, size_t job, int worker)
 {
     thin *p = ctx;
-    const size_t k0 = job * NN_KC, kc = min(NN_KC, p->k - k0);
+    const size_t k0 = job * NN_TERMS, kc = min(NN_TERMS, p->k - k0);
     const nn_mat x = { p->b.p + k0 * p->b.rs, p->b.cs, p->b.rs };
     (void)worker;
     nn_pack_panels(p->n, (size_t)p->kern->nr, kc, x, p->panel + p->padded * k0);
@@ -75,7 +75,7 @@ static void block(const thin *p, size_t i0, size_t i1, size_t j0, size_t j1, siz
 {
     const nn_kern *kern = p->kern;
     const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr;
-    const size_t kc = min(NN_KC, p->k - k0);
+    const size_t kc = min(NN_TERMS, p->k - k0);
     const float *row[NN_TILE_ROWS];
     nn_tile t = { .ldc = ldc, .add = add };
 
@@ -120,7 +120,7 @@ static void block_job(void *ctx, size_t job, int worker)
         if (p->e.add)
             nn_turn(n, m, c, p->ldc, sums, ld);
     }
-    for (size_t k0 = 0; k0 < p->k; k0 += NN_KC)
+    for (size_t k0 = 0; k0 < p->k; k0 += NN_TERMS)
         block(p, i0, i1, j0, j1, k0, sums, ld, p->e.add || k0 > 0);
     if (p->turned) {
         nn_turn(m, n, sums, ld, c, p->ldc);
@@ -174,7 +174,7 @@ int nn_thin(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c, size_t l
     if (packed) {
         p.padded = parts(p.n, nr) * nr;
         p.panel = NN_NEW(scratch, float, p.padded * k);
-        run(parts(k, NN_KC), pack_job, &p, team && p.n * k >= PACK);
+        run(parts(k, NN_TERMS), pack_job, &p, team && p.n * k >= PACK);
     }
     if (p.turned)
         p.room = NN_NEW(scratch, float, (size_t)(ROWS * COLS) * (size_t)nn_par_threads());
