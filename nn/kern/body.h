@@ -20,7 +20,7 @@
  * The result depends on the sign of a zero or on which NaN nowhere but in v_max, v_min,
  * whose second operand wins: max(0, x) keeps a NaN, max(x, 0) would hide it. */
 
-enum { NR = 16 * NV };
+enum { NR = 16 * NV, WIDE = 4 };    /* WIDE: columns' vectors summed side by side */
 
 _Static_assert((int)MR <= (int)NN_TILE_ROWS, "callers hold NN_TILE_ROWS row pointers");
 
@@ -549,6 +549,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
 
 #include "nn/kern/wino.h"
 #include "nn/kern/nearest.h"
+#include "nn/kern/loss.h"
 
 /* ---- sums in double -------------------------------------------------------------- */
 
@@ -568,4 +569,5 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .wino_data_down = wino_data_down, .wino_data_along = wino_data_along,            \
         .wino_grad_down = wino_grad_down, .wino_grad_along = wino_grad_along,            \
         .wino_weight = wino_weight, .wino_sum = wino_sum, .wino_dweight = wino_dweight,  \
+        .lean = lean, .apart = apart, .col_dot = col_dot, .softmax = softmax,                                                              \
     }

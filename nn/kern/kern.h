@@ -138,6 +138,18 @@ typedef struct nn_kern {
      * accumulator from -h, k in order. */
     void (*code_max)(size_t panels, size_t d, const float *code, float first,
                      const float *z, float *best, float *which);
+
+    /* Losses (loss.h).  add = 0 overwrites y, 1 adds to it; y may be an input.
+     *   lean      y_ij (+)= w_j (x_ij - m_j)  on `rows` x `c`
+     *   apart     y_i (+)= g (a_i - b_i)
+     *   col_dot   s_j = sum_i x_ij y_ij
+     *   softmax   p = softmax(x), n >= 1: returns the sum of exp(x - *top) in 16 lanes,
+     *             *top the greatest x */
+    void (*lean)(size_t rows, size_t c, const float *x, const float *m, const float *w,
+                 int add, float *y);
+    void (*apart)(size_t n, float g, const float *a, const float *b, int add, float *y);
+    void (*col_dot)(size_t rows, size_t c, const float *x, const float *y, float *s);
+    float (*softmax)(size_t n, const float *x, float *p, float *top);
 } nn_kern;
 
 /* The table in use: from the start of the process the best that the CPU has, or the one

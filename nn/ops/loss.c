@@ -51,31 +51,44 @@ static void mse_shape(nn_node *y)
     scalar_of_one(y);
 }
 
+static size_t chunk_of(size_t n, size_t chunk)
+{
+    size_t left = n - chunk * CHUNK;
+    return left < CHUNK ? left : CHUNK;
+}
+
 static void mse_forward(nn_node *y, nn_arena *scratch)
 {
-    size_t n = nn_count(y->in[0]), chunks = (n + CHUNK - 1) / CHUNK;
+    const size_t n = nn_count(y->in[0]), chunks = (n + CHUNK - 1) / CHUNK;
+    const float *a = y->in[0]->val, *b = y->in[1]->val;
     double *part = NN_NEW(scratch, double, chunks);
-    for (size_t c = 0; c < chunks; c++) {
-        size_t left = n - c * CHUNK;
-        part[c] =
-            nn_kern_now->dist2(left < CHUNK ? left : CHUNK, y->in[0]->val + c * CHUNK,
-                               y->in[1]->val + c * CHUNK);
-    }
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t c = 0; c < chunks; c++)
+        part[c] = nn_kern_now->dist2(chunk_of(n, c), a + c * CHUNK, b + c * CHUNK);
     y->val[0] = (float)(nn_tree_sum(part, chunks) / (double)n);
+}
+
+/* dx (+)= g (x - other) */
+static void mse_side(nn_node *x, const float *other, float g)
+{
+    const size_t n = nn_count(x), chunks = (n + CHUNK - 1) / CHUNK;
+    int add;
+    float *dx = nn_grad_into(x, &add);
+    if (!dx)
+        return;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t c = 0; c < chunks; c++)
+        nn_kern_now->apart(chunk_of(n, c), g, x->val + c * CHUNK, other + c * CHUNK, add,
+                           dx + c * CHUNK);
 }
 
 static void mse_backward(nn_node *y, nn_arena *scratch)
 {
-    size_t n = nn_count(y->in[0]);
-    const float *a = y->in[0]->val, *b = y->in[1]->val;
-    float g = 2 * y->grad[0] / (float)n;
-    int add_a, add_b;
-    float *da = nn_grad_into(y->in[0], &add_a), *db = nn_grad_into(y->in[1], &add_b);
+    nn_node *a = y->in[0], *b = y->in[1];
+    const float g = 2 * y->grad[0] / (float)nn_count(a);
     (void)scratch;
-    for (size_t i = 0; da && i < n; i++)
-        da[i] = add_a ? da[i] + g * (a[i] - b[i]) : g * (a[i] - b[i]);
-    for (size_t i = 0; db && i < n; i++)
-        db[i] = add_b ? db[i] + g * (b[i] - a[i]) : g * (b[i] - a[i]);
+    mse_side(a, b->val, g);
+    mse_side(b, a->val, g);
 }
 
 /* p = softmax(x) of one row.  Its logarithm is x - top - log_sum, in this order: the first
@@ -84,19 +97,13 @@ typedef struct norm { float top, log_sum; } norm;
 
 static norm softmax_row(size_t n, const float *x, float *p)
 {
-    float top = x[0], sum, log_sum;
-    for (size_t j = 1; j < n; j++)
-        top = x[j] > top ? x[j] : top;
-    for (size_t j = 0; j < n; j++)
-        p[j] = x[j] - top;
-    nn_kern_now->exp(n, p, p);
-    sum = nn_kern_now->sum(n, p);
-    for (size_t j = 0; j < n; j++)
-        p[j] /= sum;
-    nn_kern_now->log(1, &sum, &log_sum);
-    return (norm){ top, log_sum };
+    norm r;
+    float sum = nn_kern_now->softmax(n, x, p, &r.top);
+    nn_kern_now->log(1, &sum, &r.log_sum);
+    return r;
 }
 
+/* keeps softmax(x) - [j = label_i], which is the gradient but for a factor */
 static void xent_shape(nn_node *y)
 {
     NN_NEED(y->in[0]->shape.rank == 2, "softmax_xent: wanted rows of logits");
@@ -120,24 +127,18 @@ static void xent_forward(nn_node *y, nn_arena *scratch)
         const float *x = y->in[0]->val + (size_t)i * (size_t)cols;
         NN_NEED(label[i] >= 0 && label[i] < cols, "softmax_xent: label %d of %d classes",
                 label[i], cols);
-        norm r = softmax_row((size_t)cols, x, y->keep + (size_t)i * (size_t)cols);
+        float *p = y->keep + (size_t)i * (size_t)cols;
+        norm r = softmax_row((size_t)cols, x, p);
         part[i] = r.log_sum - (x[label[i]] - r.top);
+        p[label[i]] -= 1;
     }
     y->val[0] = (float)(nn_tree_sum(part, (size_t)rows) / rows);
 }
 
 static void xent_backward(nn_node *y, nn_arena *scratch)
 {
-    const int rows = nn_rows(y->in[0]), cols = nn_cols(y->in[0]), *label = labels_of(y);
-    int add;
-    float *dx = nn_grad_into(y->in[0], &add), g = y->grad[0] / (float)rows;
     (void)scratch;
-    for (int i = 0; dx && i < rows; i++)
-        for (int j = 0; j < cols; j++) {
-            size_t at = (size_t)i * (size_t)cols + (size_t)j;
-            float d = g * (y->keep[at] - (j == label[i] ? 1.0f : 0.0f));
-            dx[at] = add ? dx[at] + d : d;
-        }
+    nn_grad_pass(y->in[0], y->grad[0] / (float)nn_rows(y->in[0]), y->keep);
 }
 
 /* keeps softmax(p), softmax(z), log softmax(p) and D */
@@ -179,9 +180,11 @@ static void soft_backward(nn_node *y, nn_arena *scratch)
     int add_p, add_z;
     float *dp = nn_grad_into(y->in[0], &add_p), *dz = nn_grad_into(y->in[1], &add_z);
     (void)scratch;
-    for (size_t i = 0; dp && i < all; i++)
+#pragma omp parallel for schedule(static) if (dp && all > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < (dp ? all : 0); i++)
         dp[i] = (add_p ? dp[i] : 0) + g * (q[i] - s[i]);
-    for (size_t i = 0; dz && i < all; i++)
+#pragma omp parallel for schedule(static) if (dz && all > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < (dz ? all : 0); i++)
         dz[i] = (add_z ? dz[i] : 0) + g * s[i] * (-l[i] - d[i / cols]);
 }
 
