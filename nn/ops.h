@@ -56,4 +56,24 @@ nn_node *nn_concat(nn_tape *t, nn_node *const *x, int count);   /* along rows */
 nn_node *nn_concat_cols(nn_tape *t, nn_node *const *x, int count);
 nn_node *nn_reshape(nn_tape *t, nn_node *x, nn_shape shape);
 
+/* tree.c: length of the minimum spanning tree of the rows of x (N, d) */
+nn_node *nn_tree(nn_tape *t, nn_node *x);
+
+/* lid.c: ln of the local intrinsic dimension around each row of x (N, d) -> (N), from the
+ * k nearest other rows of the same batch.  With NN_LID_DETACHED only a point moves and its
+ * neighbours stand still, as in LDReg; with NN_LID_BOTH they move, too, and the gradient
+ * is that of the value.  nn_lid_floored: points of a node (before backward) whose
+ * dimension is not finite but for a floor. */
+typedef enum nn_lid_estimator {
+    NN_LID_MOM, NN_LID_MOM_PAPER, NN_LID_MLE, NN_LID_HILL, NN_LID_UNBIASED
+} nn_lid_estimator;
+typedef enum nn_lid_pull { NN_LID_DETACHED, NN_LID_BOTH } nn_lid_pull;
+typedef struct nn_lid_settings {
+    int k;
+    nn_lid_estimator estimator;
+    nn_lid_pull pull;
+} nn_lid_settings;
+nn_node *nn_lid(nn_tape *t, nn_node *x, nn_lid_settings settings);
+int      nn_lid_floored(const nn_node *y);
+
 #endif

@@ -555,6 +555,10 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
 
 #include "nn/kern/double.h"
 
+/* ---- pairs of rows --------------------------------------------------------------- */
+
+#include "nn/kern/dist.h"
+
 #define NN_KERN_TABLE(text)                                                              \
     {                                                                                    \
         .name = (text), .mr = MR, .nr = NR,                                              \
@@ -569,5 +573,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .wino_data_down = wino_data_down, .wino_data_along = wino_data_along,            \
         .wino_grad_down = wino_grad_down, .wino_grad_along = wino_grad_along,            \
         .wino_weight = wino_weight, .wino_sum = wino_sum, .wino_dweight = wino_dweight,  \
-        .lean = lean, .apart = apart, .col_dot = col_dot, .softmax = softmax,                                                              \
+        .lean = lean, .apart = apart, .col_dot = col_dot, .softmax = softmax,            \
+        .tile_dist = tile_dist, .count_less = count_less,                                \
+        .tree_reach = tree_reach, .pull = pull,                                          \
     }

@@ -46,6 +46,16 @@ typedef struct nn_wino_strip {
     int add;
 } nn_wino_strip;
 
+/* Rows that pull at a row x: the sum of weight_m (x - rows[from_m]), m in order.  Row i
+ * begins at rows[i * stride]. */
+typedef struct nn_pulls {
+    size_t count;
+    const int *from;
+    const float *weight;
+    const float *rows;
+    size_t stride;
+} nn_pulls;
+
 typedef struct nn_kern {
     const char *name;
 
@@ -150,6 +160,20 @@ typedef struct nn_kern {
     void (*apart)(size_t n, float g, const float *a, const float *b, int add, float *y);
     void (*col_dot)(size_t rows, size_t c, const float *x, const float *y, float *s);
     float (*softmax)(size_t n, const float *x, float *p, float *top);
+
+    /* Pairs of rows (dist.h, pairs.h).
+     *   tile_dist    sums of (A(i,k) - B(k,j))^2, A(i,k) = a[k * mr + i], B(k,j) =
+     *                b[k * nr + j]; both packed, so padded
+     *   count_less   how many x_i < limit, NaN never; n < 2^24
+     *   tree_reach   one step of Prim's tree: best_i = min(best_i, row_i) and via_i = from
+     *                where that is less; returns the i of the least best_i >= 0, the
+     *                first of equals, or n when none is finite.  Of a row in the tree
+     *                best_i is -1
+     *   pull         d_j += sum_m weight_m (x_j - row_mj) over n columns */
+    void (*tile_dist)(size_t kc, const float *a, const float *b, const nn_tile *t);
+    size_t (*count_less)(size_t n, const float *x, float limit);
+    size_t (*tree_reach)(size_t n, const float *row, float from, float *best, float *via);
+    void (*pull)(size_t n, const float *x, const nn_pulls *p, float *d);
 } nn_kern;
 
 /* The table in use: from the start of the process the best that the CPU has, or the one
