@@ -857,6 +857,7 @@ static const nn_conv shapes[] = {
     { 9, 9, 10, 8, 7, 3, 3, 5, 1, 0, 0 },               /* stride beyond the kernel */
     { 40, 8, 8, 3, 150, 3, 3, 1, 1, 0, 0 },             /* many columns, many chunks */
     { 40, 14, 14, 3, 5, 3, 3, 1, 1, 0, 0 },             /* more units than chunks */
+    { 40, 8, 8, 8, 300, 1, 1, 1, 0, 0, 0 },             /* more columns than one packing */
     { 1, 1, 2, 1, 2, 1, 3, 1, 300, 0, 0 },              /* units outside the image */
     { 1, 2, 3, 64, 1900, 3, 3, 1, 1, 0, 0 },            /* one chunk: 2^20 weights */
 };

@@ -11,7 +11,9 @@
  *   dgrad     the same with dy as source and the taps turned round.  With stride s, input
  *             pixels fall into s * s classes, by position modulo s; a class meets only
  *             every s-th tap, so each is a sweep of its own, without wasted products
- *   wgrad     for each row of taps, a product over pixels: tile_taps, one block per unit
+ *   wgrad     for each row of taps, a product over pixels: tile_taps, one block per unit;
+ *             the pixels packed where they are used often, whole patches where they are
+ *             short
  *
  * Kernels of 3 x 3 and stride 1 with enough channels go to winograd.c instead, which needs a
  * quarter of the multiplications; nn_wino_fits decides by the shape alone.
@@ -34,9 +36,13 @@
 enum {
     JOBS = 16,              /* jobs wanted at least */
     CHUNKS = 16,            /* most chunks of a weight gradient: part of the format */
-    PARTIAL = 1 << 20,      /* floats that chunks may hold, 4 MiB: part of the format */
-    COLS = 128,             /* columns of dy packed at a time: 128 KiB with NN_KC rows */
-    FEW = 2                 /* panels from which wgrad packs the pixels, too */
+    PARTIAL = 5 << 19,      /* floats that chunks may hold, 10 MiB: part of the format */
+    GRAD_JOBS = 8,          /* jobs wanted of wgrad: each packs the pixels for itself */
+    COLS = 256,             /* columns of dy packed at a time: 256 KiB with NN_KC rows */
+    FEW = 2,                /* panels from which wgrad packs the pixels, too */
+    DIRECT = 128,           /* terms up to which dy is not worth packing */
+    PATCH = 32, LEAST = 4   /* patches of at most so many terms, in rows of at least as
+                             * many, are copied whole in wgrad */
 };
 
 static size_t min(size_t a, size_t b)
@@ -449,6 +455,58 @@ typedef struct wgrad {
     size_t window, room_size;
 } wgrad;
 
+/* Four floats, in whatever register the machine has for them: these copies are too short
+ * for calls of memcpy. */
+typedef float four __attribute__((vector_size(16)));
+
+static void copy(float *out, const float *from, size_t n)
+{
+    four v;
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        memcpy(&v, from + j, sizeof v);
+        memcpy(out + j, &v, sizeof v);
+    }
+    for (; j < n; j++)
+        out[j] = from[j];
+}
+
+/* Few terms, as in a first layer: a row of taps alone would leave most of a tile's rows
+ * empty, so that patches are copied, and dy is read where it lies. */
+static void wgrad_patches(const wgrad *w, const float *const *pix, size_t count,
+                          size_t gap, const float *dy, float *patch, float *sum, size_t j0,
+                          size_t cols, int add)
+{
+    const nn_kern *kern = w->kern;
+    const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr, terms = w->terms;
+    nn_tile t = { .ldc = w->cout, .add = add };
+    float *out = patch;
+
+    for (size_t q = 0; q < count; q++) {
+        for (size_t j = 0; j < cols; j += 16)           /* a line of 64 bytes */
+            __builtin_prefetch(dy + q * w->cout + j0 + j);
+        for (size_t at = 0; at < terms; at += w->across, out += w->across)
+            copy(out, pix[q] + at / w->across * gap, w->across);
+    }
+    for (size_t j = 0; j < cols; j += nr) {
+        t.cols = (int)min(nr, cols - j);
+        for (size_t i = 0; i < terms; i += mr) {
+            t.rows = (int)min(mr, terms - i);
+            t.c = sum + i * w->cout + j0 + j;
+            kern->tile_panel(count, patch + i, terms, dy + j0 + j, w->cout, &t);
+        }
+    }
+}
+
+/* Packs columns of dy into panels, a pixel after the other, which is how they lie. */
+static void pack_dy(const float *dy, size_t step, size_t count, size_t cols, size_t nr,
+                    float *panels)
+{
+    for (size_t q = 0; q < count; q++, dy += step)
+        for (size_t j = 0; j < cols; j += nr)
+            copy(panels + j * count + q * nr, dy + j, min(nr, cols - j));
+}
+
 /* Adds one unit's products to columns j0 .. j0 + cols of the chunk's sums. */
 static void wgrad_unit(const wgrad *w, const float *const *pix, size_t count, size_t gap,
                        const float *dy, float *panels, float *sum, size_t j0, size_t cols,
@@ -456,22 +514,20 @@ static void wgrad_unit(const wgrad *w, const float *const *pix, size_t count, si
 {
     const nn_kern *kern = w->kern;
     const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr;
-    const int pack_x = cols > FEW * nr, pack_dy = w->cout > nr;
+    const int pack_x = cols > FEW * nr, packed = w->cout > nr && w->terms > DIRECT;
     float *xs = panels + COLS * NN_KC + nr * NN_KC;
     nn_tile t = { .ldc = w->cout, .add = add };
 
-    if (pack_dy)
-        for (size_t j = 0; j < cols; j += nr)
-            nn_pack(min(nr, cols - j), nr, count, (nn_mat){ dy + j0 + j, 1, w->cout },
-                    panels + j * count);
+    if (packed)
+        pack_dy(dy + j0, w->cout, count, cols, nr, panels);
     for (size_t i = 0; i < w->terms; i += (size_t)t.rows) {
         size_t inside = i % w->across, at = i / w->across * gap + inside;
         t.rows = (int)min(mr, w->across - inside);
         if (pack_x)
             nn_pack_pixels((size_t)t.rows, mr, count, pix, at, xs);
         for (size_t j = 0; j < cols; j += nr) {
-            const float *b = pack_dy ? panels + j * count : dy + j0 + j;
-            size_t ldb = pack_dy ? nr : w->cout;
+            const float *b = packed ? panels + j * count : dy + j0 + j;
+            size_t ldb = packed ? nr : w->cout;
             t.cols = (int)min(nr, cols - j);
             t.c = sum + i * w->cout + j0 + j;
             if (pack_x)
@@ -496,9 +552,12 @@ static void wgrad_job(void *ctx, size_t job, int worker)
     for (size_t i = from; i < to; i++) {
         unit u = unit_at(&w->s, i);
         size_t gap = look(&w->s, &u, room, pix);
+        const float *dy = w->dy + first(&w->s, &u) * w->cout;
+        int whole = w->terms <= PATCH && w->across >= LEAST;
         for (size_t j = j0; j < end; j += COLS)
-            wgrad_unit(w, pix, pixels(&u), gap, w->dy + first(&w->s, &u) * w->cout,
-                       room + w->window, sum, j, min(COLS, end - j), i > from);
+            (whole ? wgrad_patches : wgrad_unit)(w, pix, pixels(&u), gap, dy,
+                                                 room + w->window, sum, j,
+                                                 min(COLS, end - j), i > from);
     }
 }
 
@@ -532,7 +591,7 @@ void nn_conv_wgrad(const nn_conv *c, const float *x, const float *dy, float *dwe
     w.terms = (size_t)c->kh * w.across;
     size_t room = PARTIAL / (w.terms * w.cout);
     w.chunks = min(w.s.units, min(CHUNKS, room ? room : 1));
-    w.group = parts(panels, min(panels, parts(JOBS, w.chunks))) * nr;
+    w.group = parts(panels, min(panels, parts(GRAD_JOBS, w.chunks))) * nr;
     w.window = window_size(&w.s);
     w.room_size = w.window + (COLS + nr + mr) * NN_KC;
     w.part = NN_NEW(scratch, float, w.chunks * w.terms * w.cout);
