@@ -25,6 +25,7 @@
  * chunks follow from the shape alone, never from the table or the team. */
 #include "nn/kern/conv.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "nn/base.h"
@@ -213,11 +214,20 @@ static void multiply(const nn_kern *kern, const pass *p, const float *const *pix
     }
 }
 
+/* Asks for `cols` floats, `ahead` after out, which will be written soon.  They may lie
+ * behind the end, where C lets no pointer go; then nothing happens. */
+static void call(const float *out, size_t ahead, size_t cols)
+{
+    for (size_t j = 0; j < cols; j += 16)                   /* a line of 64 bytes */
+        __builtin_prefetch((const void *)((uintptr_t)out + (ahead + j) * sizeof *out), 1);
+}
+
 /* Carries columns j0 .. j0 + cols of the unit's sums to their places; sum = NULL stands
  * for zeros. */
-static void spread(const pass *p, const unit *u, const float *sum, size_t j0, size_t cols)
+static void spread(const nn_kern *kern, const pass *p, const unit *u, const float *sum,
+                   size_t j0, size_t cols)
 {
-    const size_t step = p->lat * p->cols;
+    const size_t step = p->lat * p->cols, below = p->ow * step;
     if (sum)
         sum += j0;
     for (size_t n = u->n0; n < u->n0 + u->images; n++)
@@ -225,13 +235,13 @@ static void spread(const pass *p, const unit *u, const float *sum, size_t j0, si
             size_t at = (n * p->oh + y * p->lat + p->oy) * p->ow + u->x0 * p->lat + p->ox;
             float *out = p->out + at * p->cols + j0;
             for (size_t x = 0; x < u->wide; x++, out += step) {
+                call(out, below, cols);
                 if (!sum) {
                     memset(out, 0, cols * sizeof *out);
                     continue;
                 }
                 if (p->add)
-                    for (size_t j = 0; j < cols; j++)
-                        out[j] += sum[j];
+                    kern->axpy(cols, 1, sum, out);
                 else
                     memcpy(out, sum, cols * sizeof *out);
                 sum += p->cols;
@@ -256,7 +266,7 @@ static void one_unit(const passes *all, const pass *p, size_t job, int worker)
 
     if (p->terms == 0) {                    /* pixels that no tap reaches */
         if (!p->add)
-            spread(p, &u, NULL, j0, cols);
+            spread(all->kern, p, &u, NULL, j0, cols);
         return;
     }
     size_t gap = look(&p->s, &u, room, pix);
@@ -269,7 +279,7 @@ static void one_unit(const passes *all, const pass *p, size_t job, int worker)
     if (p->bias)
         add_bias(p, t.c, count, j0, cols);
     if (p->lat > 1)
-        spread(p, &u, sum, j0, cols);
+        spread(all->kern, p, &u, sum, j0, cols);
 }
 
 /* The classes of one place in the image run one after the other, so that neighbouring
