@@ -1,8 +1,8 @@
 /* Symmetric and batched products.
  *
- * The judge of both is nn_gemm, which test_kern.c holds to a sum in double and to the plan
- * written out: the bits must be the same.  One test of its own against sums in double
- * keeps the two from being wrong together. */
+ * The judge of both is nn_gemm, which test_kern.c holds to a sum in double and to the
+ * plan written out: the bits must be the same.  One test of its own against sums in
+ * double keeps the two from being wrong together. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>

@@ -20,9 +20,9 @@ void nn_gemm(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c, size_t 
              const nn_epilogue *e, nn_arena *scratch);
 
 /* C (n x n, row stride ldc) = A A', or C += A A' with `add`, for half the work of a
- * product.  A is n x k.  For X'X hand over X with its strides swapped.  Both triangles are written and equal to
- * the bit; with `add` only what C holds on and below the diagonal counts.  The bits are
- * those of nn_gemm on A and its transpose. */
+ * product.  A is n x k; for X'X hand over X with its strides swapped.  Both triangles are
+ * written and equal to the bit; with `add` only what C holds on and below the diagonal
+ * counts.  The bits are those of nn_gemm on A and its transpose. */
 void nn_syrk(size_t n, size_t k, nn_mat a, float *c, size_t ldc, int add,
              nn_arena *scratch);
 
