@@ -5,8 +5,6 @@
  * double keeps the two from being wrong together. */
 #include <check.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "nn/kern/gemm.h"
@@ -14,13 +12,12 @@
 #include "nn/par.h"
 #include "tests/suites.h"
 
-static nn_arena scratch;
+static nn_arena scratch, held;          /* held: operands, until the test's process ends */
 static unsigned state = 1;
 
 static float *drawn(size_t n)
 {
-    float *x = malloc((n + 1) * sizeof *x);
-    ck_assert_ptr_nonnull(x);
+    float *x = NN_NEW(&held, float, n + 1);
     for (size_t i = 0; i < n; i++) {
         state = state * 1664525u + 1013904223u;
         x[i] = (float)(state >> 8) * 0x1p-23f - 1;
@@ -30,8 +27,7 @@ static float *drawn(size_t n)
 
 static float *copy(const float *x, size_t n)
 {
-    float *y = malloc((n + 1) * sizeof *y);
-    ck_assert_ptr_nonnull(y);
+    float *y = NN_NEW(&held, float, n + 1);
     memcpy(y, x, n * sizeof *y);
     return y;
 }
@@ -71,10 +67,6 @@ START_TEST(a_symmetric_product_has_the_bits_of_the_plain_one)
     nn_gemm(n, n, k, a, turned(a), d, ldc, &(nn_epilogue){ .add = add }, &scratch);
     ck_assert_msg(memcmp(c, d, n * ldc * sizeof *c) == 0,
                   "n = %zu, k = %zu: other bytes than nn_gemm", n, k);
-    free((void *)a.p);
-    free(start);
-    free(c);
-    free(d);
 }
 END_TEST
 
