@@ -59,13 +59,14 @@ void met_pca2(met_view *v, double *xy, double share[2])
     float *y = centred(v, turned);
     double *c = NN_NEW(v->arena, double, (size_t)m * m), *w = NN_NEW(v->arena, double, m);
     double *load = NN_NEW(v->arena, double, d), sum = 0;
+    double *vector = NN_NEW(v->arena, double, 2 * (size_t)m);
 
     nn_gram(turned ? d : n, m, turned ? turned : y, NULL, 1, c, v->arena);
-    nn_eigen_sym(m, c, w, NN_VECTORS, v->arena);
+    nn_eigen_top(m, c, w, found, vector, v->arena);
     for (int i = 0; i < m; i++)
         sum += w[i] > 0 ? w[i] : 0;
     for (int p = 0; p < found && w[p] > 1e-12 * w[0]; p++) {        /* none if all is 0 */
-        const double *a = c + (size_t)p * m;
+        const double *a = vector + (size_t)p * m;
         if (turned) {
             memset(load, 0, sizeof *load * (size_t)d);
             for (int i = 0; i < n; i++)

@@ -316,11 +316,9 @@ static void ql_sweep(int l, int m, double *d, double *e, rotations *keep)
         less = s * r;
         d[i + 1] = g + less;
         g = c * r - b;
-        if (keep)
-            keep->turn[keep->turns++] = (turn){ c, s };
+        keep->turn[keep->turns++] = (turn){ c, s };
     }
-    if (keep)
-        keep->sweep[keep->sweeps++] = (sweep){ m, m - 1 - i };
+    keep->sweep[keep->sweeps++] = (sweep){ m, m - 1 - i };
     if (i < l) {
         d[l] -= less;
         e[l] = g;
@@ -328,13 +326,18 @@ static void ql_sweep(int l, int m, double *d, double *e, rotations *keep)
     }
 }
 
+/* e[i] = 0 cuts T in two: it is below rounding beside its neighbours. */
+static int cut(const double *d, const double *e, int i)
+{
+    return !(fabs(e[i]) > DBL_EPSILON * (fabs(d[i]) + fabs(d[i + 1])) + DBL_MIN);
+}
+
 static int ql(int n, double *d, double *e, rotations *keep)
 {
     for (int l = 0; l < n; l++)
         for (int tries = 0;; tries++) {
             int m = l;
-            while (m < n - 1
-                   && fabs(e[m]) > DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1])) + DBL_MIN)
+            while (m < n - 1 && !cut(d, e, m))
                 m++;
             if (m == l)
                 break;
@@ -343,15 +346,93 @@ static int ql(int n, double *d, double *e, rotations *keep)
             if (m < n - 1)
                 e[m] = 0;
             ql_sweep(l, m, d, e, keep);
-            if (keep && keep->sweeps == SWEEPS)
+            if (keep->sweeps == SWEEPS)
                 rotate(keep);
         }
-    if (keep)
-        rotate(keep);
+    rotate(keep);
     return 0;
 }
 
-/* Selection sort: at most n swaps of rows. */
+/* ---- the eigenvalues alone: QL on squares ------------------------------------------- *
+ * The rotations of a QL sweep enter the eigenvalues as c^2 and s^2 only, so a sweep needs
+ * neither roots nor signs ("The symmetric eigenvalue problem", Parlett, 1980, section
+ * 8.15, after Pal, Walker and Kahan).  With f[i] = e[i]^2 and p = g^2 / c, one turn is
+ *   r = p + f_i,  c' = p / r,  s' = f_i / r,  g' = c' (d_i - shift) - s' g
+ * and p' = g'^2 / c' = g'^2 r / p, so that its two divisions do not wait for each other. */
+static void ql_squares(int l, int m, double *d, double *f)
+{
+    double root = sqrt(f[l]), half = (d[l + 1] - d[l]) / (2 * root);
+    double shift = d[l] - root / (half + copysign(length2(half, 1), half));
+    double c = 1, s = 0, g = d[m] - shift, p = g * g;
+
+    for (int i = m - 1; i >= l; i--) {
+        double b = f[i], r = p + b, before = c, old = g, a = d[i];
+
+        if (i < m - 1)
+            f[i + 1] = s * r;
+        c = p / r;
+        s = b / r;
+        g = c * (a - shift) - s * old;
+        d[i + 1] = old + (a - g);
+        if (c > 1e-100)                         /* r / p is far from the range's end */
+            p = g * g * (r / p);
+        else
+            p = c > 0 ? g * g / c : before * b;
+    }
+    f[l] = s * p;
+    d[l] = shift + g;
+}
+
+/* Eigenvalues of rows first .. last of T into d; e is used up.  The block is scaled to a
+ * norm of about one, so that what matters keeps its digits when squared; an e below
+ * 2^-60 then moves the values by a hundredth of their rounding. */
+static int values_of_block(int first, int last, double *d, double *e)
+{
+    double most = 0;
+    int up = 0;
+
+    for (int i = first; i <= last; i++) {
+        most = fmax(most, fabs(d[i]));
+        if (i < last)
+            most = fmax(most, fabs(e[i]));
+    }
+    (void)frexp(most, &up);
+    for (int i = first; i <= last; i++) {
+        d[i] = ldexp(d[i], -up);
+        e[i] = i < last ? ldexp(e[i], -up) : 0;
+        e[i] *= e[i];
+    }
+    for (int l = first; l <= last; l++)
+        for (int tries = 0;; tries++) {
+            int m = l;
+            for (; m < last; m++) {
+                double near = DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1]));
+                if (!(e[m] > near * near + 0x1p-120))
+                    break;
+            }
+            if (m == l)
+                break;
+            if (tries == PATIENCE)
+                return 1;
+            ql_squares(l, m, d, e);
+        }
+    for (int i = first; i <= last; i++)
+        d[i] = ldexp(d[i], up);
+    return 0;
+}
+
+static int values_of(int n, double *d, double *e)
+{
+    for (int first = 0, last; first < n; first = last + 1) {
+        for (last = first; last < n - 1 && !cut(d, e, last);)
+            last++;
+        if (values_of_block(first, last, d, e))
+            return 1;
+    }
+    return 0;
+}
+
+/* Selection sort: at most n swaps of rows, if there are any. */
 static void sort_descending(int n, double *w, double *a)
 {
     for (int i = 0; i < n; i++) {
@@ -391,34 +472,154 @@ static int exponent(int n, const double *a, int *bad)
     return -up;
 }
 
-int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch)
+/* Eigenvectors into the rows of a, the largest eigenvalue's first; d and e of T stay. */
+static int vectors_of(int n, double *a, const double *u, size_t gap, const double *d,
+                      const double *e, const double *h, nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch);
+    double *w = NN_NEW(scratch, double, n), *f = NN_NEW(scratch, double, n);
+    rotations r = { .n = n, .a = a, .turn = NN_NEW(scratch, turn, (size_t)SWEEPS * n),
+                    .sweep = NN_NEW(scratch, sweep, SWEEPS) };
+
+    memcpy(w, d, sizeof *w * (size_t)n);
+    memcpy(f, e, sizeof *f * (size_t)n);
+    put_together(n, a, u, gap, h);
+    int bad = ql(n, w, f, &r);
+    if (!bad)
+        sort_descending(n, w, a);
+    nn_arena_rewind(scratch, mark);
+    return bad;
+}
+
+/* ---- a few eigenvectors: inverse iteration ------------------------------------------ */
+
+enum { SOLVES = 4 };            /* each but the first gains 10 digits or more */
+
+/* x becomes the solution of (T - w) x = x: elimination with row exchanges, so that a
+ * second diagonal (far) arises above the first (near).  A pivot of nothing becomes one of
+ * rounding; T has a norm of about one. */
+static void solve(int n, const double *d, const double *e, double w, double *x,
+                  double *work)
+{
+    double *pivot = work, *near = work + n, *far = work + 2 * n;
+
+    for (int i = 0; i < n; i++) {
+        pivot[i] = d[i] - w;
+        near[i] = i < n - 1 ? e[i] : 0;
+        far[i] = 0;
+    }
+    for (int i = 0; i < n - 1; i++) {
+        double below = e[i], next = x[i];
+        if (fabs(pivot[i]) < fabs(below)) {     /* rows i and i + 1 change places */
+            double p = pivot[i], q = near[i];
+            pivot[i] = below;
+            near[i] = pivot[i + 1];
+            far[i] = near[i + 1];
+            pivot[i + 1] = q;
+            near[i + 1] = 0;
+            x[i] = x[i + 1];
+            x[i + 1] = next;
+            below = p;
+        }
+        if (below != 0) {
+            double by = below / pivot[i];
+            pivot[i + 1] -= by * near[i];
+            near[i + 1] -= by * far[i];
+            x[i + 1] -= by * x[i];
+        }
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        if (i + 1 < n)
+            x[i] -= near[i] * x[i + 1];
+        if (i + 2 < n)
+            x[i] -= far[i] * x[i + 2];
+        x[i] /= fabs(pivot[i]) > DBL_EPSILON ? pivot[i] : DBL_EPSILON;
+    }
+}
+
+/* Takes the part along each of `count` unit rows of v away from x, and makes it one. */
+static void straighten(int n, int count, const double *v, double *x)
+{
+    for (int twice = 0; twice < 2; twice++) {   /* the second time takes rounding away */
+        for (int c = 0; c < count; c++)
+            axpy(n, -dot(n, v + (size_t)c * n, x), v + (size_t)c * n, x);
+        double by = 1 / sqrt(dot(n, x, x));
+        for (int i = 0; i < n; i++)
+            x[i] *= by;
+    }
+}
+
+/* Eigenvectors of T for its `count` largest eigenvalues w, then H_{n-1} ... H_1 of each. */
+static void top_vectors(int n, int count, const double *d, const double *e,
+                        const double *w, const double *u, size_t gap, const double *h,
+                        double *v, double *work)
+{
+    for (int c = 0; c < count; c++) {
+        double *x = v + (size_t)c * n, place = 0.37 * c;
+        for (int i = 0; i < n; i++) {           /* spread over (-1, 1), no two alike */
+            place += 0.6180339887498949;
+            place -= floor(place);
+            x[i] = 2 * place - 1;
+        }
+        for (int k = 0; k < SOLVES; k++) {
+            solve(n, d, e, w[c], x, work);
+            straighten(n, c, v, x);
+        }
+    }
+    for (int c = 0; c < count; c++) {
+        double *x = v + (size_t)c * n;
+        for (int i = 1; i < n; i++)
+            if (h[i] != 0)
+                axpy(i, -dot(i, x, u + (size_t)i * gap) / h[i], u + (size_t)i * gap, x);
+    }
+}
+
+/* ---- the two doors ------------------------------------------------------------------ */
+
+/* Values into w, all vectors into `all` unless it is NULL, the first `count` into v. */
+static int eigen(int n, const double *a, double *w, double *all, int count, double *v,
+                 nn_arena *scratch)
+{
+    size_t mark = nn_arena_mark(scratch), gap = ((size_t)n + BLOCK - 1) / BLOCK * BLOCK;
     int bad = 0, up = exponent(n, a, &bad);
 
-    NN_NEED(n > 0, "eigenvalues of a %d x %d matrix", n, n);
     if (!bad) {
-        size_t gap = ((size_t)n + BLOCK - 1) / BLOCK * BLOCK;
-        double *e = NN_NEW(scratch, double, n), *h = NN_NEW(scratch, double, n);
+        double *d = NN_NEW(scratch, double, n), *e = NN_NEW(scratch, double, n + 1);
+        double *h = NN_NEW(scratch, double, n), *f = NN_NEW(scratch, double, n);
         double *copy = copy_lower(n, a, up, gap, scratch);
-        rotations r = { .n = n, .a = a };
 
-        tridiagonal(n, copy, gap, w, e, h, scratch);
-        memmove(e, e + 1, sizeof *e * (size_t)(n - 1));
-        e[n - 1] = 0;
-        if (vectors) {
-            put_together(n, a, copy, gap, h);
-            r.turn = NN_NEW(scratch, turn, (size_t)SWEEPS * n);
-            r.sweep = NN_NEW(scratch, sweep, SWEEPS);
+        tridiagonal(n, copy, gap, d, e, h, scratch);
+        e[n] = 0;
+        e++;                                    /* from here on e[i] = T(i+1, i) */
+        if (all)
+            bad = vectors_of(n, all, copy, gap, d, e, h, scratch);
+        memcpy(w, d, sizeof *w * (size_t)n);
+        memcpy(f, e, sizeof *f * (size_t)n);
+        bad |= values_of(n, w, f);
+        if (!bad) {
+            sort_descending(n, w, NULL);
+            top_vectors(n, count, d, e, w, copy, gap, h, v,
+                        NN_NEW(scratch, double, 3 * (size_t)n));
         }
-        bad = ql(n, w, e, vectors ? &r : NULL);
     }
     for (int i = 0; i < n; i++)
         w[i] = bad ? NAN : ldexp(w[i], -up);
-    if (!bad)
-        sort_descending(n, w, vectors ? a : NULL);
     nn_arena_rewind(scratch, mark);
     return bad;
+}
+
+int nn_eigen_sym(int n, double *a, double *w, int vectors, nn_arena *scratch)
+{
+    NN_NEED(n > 0, "eigenvalues of a %d x %d matrix", n, n);
+    return eigen(n, a, w, vectors ? a : NULL, 0, NULL, scratch);
+}
+
+int nn_eigen_top(int n, const double *a, double *w, int count, double *v,
+                 nn_arena *scratch)
+{
+    NN_NEED(n > 0 && count >= 0 && count <= n, "%d eigenvectors of a %d x %d matrix",
+            count, n, n);
+    return eigen(n, a, w, NULL, count, v, scratch);
 }
 
 /* ---- Gram matrix and column means ------------------------------------------------- */

@@ -135,6 +135,64 @@ START_TEST(random_matrices_of_every_size)
 }
 END_TEST
 
+/* The same judges for a few vectors: residual and right angles. */
+static void check_top(int n, const double *a, int count)
+{
+    double *v = malloc(sizeof *v * (size_t)count * (size_t)n);
+    double *w = malloc(sizeof *w * (size_t)n), *all = malloc(sizeof *all * (size_t)n);
+    double *b = copy(a, (size_t)n * (size_t)n);
+
+    ck_assert_int_eq(nn_eigen_top(n, a, w, count, v, &scratch), 0);
+    ck_assert_mem_eq(a, b, sizeof *b * (size_t)n * (size_t)n);
+    ck_assert_int_eq(nn_eigen_sym(n, b, all, NN_VALUES, &scratch), 0);
+    ck_assert_mem_eq(all, w, sizeof *w * (size_t)n);
+    for (int c = 0; c < count; c++) {
+        const double *x = v + c * n;
+        for (int i = 0; i < n; i++) {
+            double r = -w[c] * x[i];
+            for (int j = 0; j < n; j++)
+                r += a[i * n + j] * x[j];
+            ck_assert_msg(fabs(r) <= room(n, w), "vector %d of %d: residual %.2g", c, n,
+                          r);
+        }
+        for (int k = 0; k <= c; k++) {
+            double o = -(k == c);
+            for (int i = 0; i < n; i++)
+                o += x[i] * v[k * n + i];
+            ck_assert_msg(fabs(o) <= 4 * n * DBL_EPSILON, "vectors %d, %d of %d skew: %g",
+                          c, k, n, o);
+        }
+    }
+    free(v);
+    free(w);
+    free(all);
+    free(b);
+}
+
+START_TEST(a_few_vectors_are_as_good_as_all)
+{
+    static const int sizes[] = { 1, 2, 3, 7, 8, 9, 24, 64, 130 };
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        int n = sizes[s];
+        double *a = random_symmetric(n), *same = calloc((size_t)(n * n), sizeof *same);
+        check_top(n, a, n < 3 ? n : 3);
+        for (int i = 0; i < n; i++)             /* every eigenvalue the same */
+            same[i * n + i] = 5;
+        check_top(n, same, n < 3 ? n : 3);
+        for (int i = 0; i + 1 < n; i += 2)      /* pairs 6 and 4, each many times */
+            same[i * n + i + 1] = same[(i + 1) * n + i] = 1;
+        check_top(n, same, n < 4 ? n : 4);
+        memset(same, 0, sizeof *same * (size_t)(n * n));
+        check_top(n, same, 1);
+        for (int i = 0; i < n * n; i++)         /* rank one */
+            same[i] = 1;
+        check_top(n, same, n < 2 ? n : 2);
+        free(a);
+        free(same);
+    }
+}
+END_TEST
+
 static double *of_golden(const golden *g, const char *name, int *n)
 {
     const golden_record *head = golden_at(g, "%s/head", name);
@@ -373,6 +431,7 @@ Suite *suite_linalg(void)
     tcase_add_test(tc, closed_forms_of_small_matrices);
     tcase_add_test(tc, eigenvalues_of_a_toeplitz_chain);
     tcase_add_test(tc, random_matrices_of_every_size);
+    tcase_add_test(tc, a_few_vectors_are_as_good_as_all);
     tcase_add_loop_test(tc, eigenvalues_agree_with_lapack, 0,
                         sizeof lapack / sizeof *lapack);
     tcase_add_test(tc, only_the_lower_triangle_is_read);
