@@ -9,86 +9,56 @@
  * the untrained network; on easy data it hardly notices collapse. */
 #include <math.h>
 
+#include "metrics/best.h"
 #include "metrics/met.h"
 #include "nn/base.h"
 #include "nn/elem.h"
 #include "nn/kern/gemm.h"
 #include "nn/par.h"
 
-enum { TALL = 512, WIDE = 1024 };       /* queries and bank rows of a tile */
-
-typedef struct near { float s; int at; } near;
+/* Queries and bank rows of a tile, keys that all queries of a tile may hold, and queries
+ * of a job. */
+enum { TALL = 2048, WIDE = 1024, KEYS = 1 << 22, QUERIES = 16 };
 
 typedef struct knn {
     const met_knn_settings *set;
-    int k, held;                    /* held: neighbours that each query of the tile has */
-    const float *s; int left, cols; /* (TALL, WIDE) similarities */
-    near *heap;                     /* (TALL, k), the worst first */
+    const float *s;                 /* (TALL, WIDE) similarities */
+    int rows, left, cols;
+    met_best *best;                 /* (TALL) */
     const uint8_t *bank_label, *query_label;
     int *right;                     /* (TALL) */
 } knn;
 
-static int worse(near a, near b)
+static int least(int a, int b)
 {
-    return a.s < b.s || (a.s == b.s && a.at > b.at);
+    return a < b ? a : b;
 }
 
-/* Moves the item at `i` down until both below it are better. */
-static void sink(near *heap, int n, int i)
-{
-    near item = heap[i];
-
-    for (int below; (below = 2 * i + 1) < n; i = below) {
-        if (below + 1 < n && worse(heap[below + 1], heap[below]))
-            below++;
-        if (!worse(heap[below], item))
-            break;
-        heap[i] = heap[below];
-    }
-    heap[i] = item;
-}
-
-/* Takes one tile's similarities of one query into its heap.  Bank rows come in order, so
- * one that is only as good as the worst held comes too late. */
+/* Takes one tile's similarities. */
 static void take(void *ctx, size_t job, int worker)
 {
     const knn *q = ctx;
-    const float *s = q->s + job * WIDE;
-    near *heap = q->heap + job * (size_t)q->k;
-    int j = 0, held = q->held;
+    int first = (int)job * QUERIES, end = least(first + QUERIES, q->rows);
     (void)worker;
 
-    for (; j < q->cols && held < q->k; j++) {
-        heap[held++] = (near){ s[j], q->left + j };
-        if (held == q->k)
-            for (int i = q->k / 2; i-- > 0;)
-                sink(heap, q->k, i);
-    }
-    for (; j < q->cols; j++)
-        if (s[j] > heap[0].s) {
-            heap[0] = (near){ s[j], q->left + j };
-            sink(heap, q->k, 0);
-        }
+    for (int i = first; i < end; i++)
+        met_best_take(q->best + i, q->s + (size_t)i * WIDE, q->cols, q->left);
 }
 
-/* Sorts the heap, best first, adds up the weights in that order and takes a decision. */
+/* Adds up the weights, best first, and takes a decision. */
 static void decide(void *ctx, size_t job, int worker)
 {
     const knn *q = ctx;
-    near *heap = q->heap + job * (size_t)q->k;
+    met_best *near = q->best + job;
     double score[256] = {0};
     int best = 0;
     (void)worker;
 
-    for (int n = q->k - 1; n > 0; n--) {
-        near first = heap[0];
-        heap[0] = heap[n];
-        heap[n] = first;
-        sink(heap, n, 0);
-    }
-    for (int i = 0; i < q->k; i++)
-        score[q->bank_label[heap[i].at]] +=
-            nn_exp(((double)heap[i].s - heap[0].s) / q->set->temperature);
+    met_best_sort(near);
+    float top = met_best_value(near->key[0]);
+    for (int i = 0; i < near->held; i++)
+        score[q->bank_label[met_best_place(near->key[i])]] +=
+            nn_exp(((double)met_best_value(near->key[i]) - top) / q->set->temperature);
     for (int c = 1; c < q->set->classes; c++)
         if (score[c] > score[best])
             best = c;
@@ -117,26 +87,29 @@ double met_knn(const met_knn_settings *s, int d, const float *bank,
         return NAN;
 
     size_t mark = nn_arena_mark(scratch), width = (size_t)d;
-    int tall = query_n < TALL ? query_n : TALL;
-    knn q = { .set = s, .k = s->k < bank_n ? s->k : bank_n,
-              .bank_label = bank_label, .right = NN_NEW(scratch, int, tall) };
+    int k = least(s->k, bank_n), tall = least(query_n, TALL);
+    if (tall > KEYS / (2 * k))
+        tall = KEYS / (2 * k) > 16 ? KEYS / (2 * k) : least(query_n, 16);
+    knn q = { .set = s, .bank_label = bank_label, .right = NN_NEW(scratch, int, tall),
+              .best = NN_NEW(scratch, met_best, tall) };
     float *a = NN_NEW(scratch, float, (size_t)tall * width);
     float *b = NN_NEW(scratch, float, WIDE * width);
     float *sim = NN_NEW(scratch, float, (size_t)tall * WIDE);
+    uint64_t *key = NN_NEW(scratch, uint64_t, (size_t)tall * 2 * (size_t)k);
     long right = 0;
 
-    q.heap = NN_NEW(scratch, near, (size_t)tall * (size_t)q.k);
     q.s = sim;
-    for (int top = 0; top < query_n; top += TALL) {
-        int rows = query_n - top < TALL ? query_n - top : TALL;
+    for (int top = 0; top < query_n; top += tall) {
+        int rows = q.rows = least(tall, query_n - top);
         met_unit_rows(rows, d, query + (size_t)top * width, a);
+        for (int i = 0; i < rows; i++)
+            q.best[i] = (met_best){ k, 0, -INFINITY, key + (size_t)i * 2 * (size_t)k };
         for (q.left = 0; q.left < bank_n; q.left += WIDE) {
-            q.cols = bank_n - q.left < WIDE ? bank_n - q.left : WIDE;
+            q.cols = least(WIDE, bank_n - q.left);
             met_unit_rows(q.cols, d, bank + (size_t)q.left * width, b);
             nn_gemm((size_t)rows, (size_t)q.cols, width, (nn_mat){ a, width, 1 },
                     (nn_mat){ b, 1, width }, sim, WIDE, NULL, scratch);
-            q.held = q.left < q.k ? q.left : q.k;
-            nn_par_run((size_t)rows, take, &q);
+            nn_par_run(((size_t)rows + QUERIES - 1) / QUERIES, take, &q);
         }
         q.query_label = query_label + top;
         nn_par_run((size_t)rows, decide, &q);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metrics/best.h"
 #include "metrics/met.h"
 #include "nn/kern/kern.h"
 #include "nn/par.h"
@@ -478,6 +479,90 @@ START_TEST(neighbours_are_those_of_a_plain_search)
 }
 END_TEST
 
+/* Rows that a filter by products could get wrong: far from zero beside their distances,
+ * of very different length, nearly all alike, d of many blocks, huge, tiny; the sizes
+ * cross the tiles.  The judge measures every pair with the same kernel, so the distances
+ * must be the same to the bit. */
+START_TEST(neighbours_are_the_nearest_to_the_bit)
+{
+    static const struct { int n, d, k; float scale, move, odd; } list[] = {
+        { 150, 5, 9, 1, 0, 1 }, { 1100, 3, 32, 1, 100, 1 }, { 200, 700, 20, 1, 3, 1 },
+        { 300, 16, 7, 1e-4f, 1, 1 }, { 300, 16, 299, 1, 0, 1000 }, { 120, 9, 5, 1e-22f, 0, 1 },
+        { 120, 9, 5, 1e18f, 0, 10 }, { 90, 9, 5, 1e30f, 0, 1 }, { 257, 4, 1, 1e-7f, 1, 1 },
+    };
+    for (size_t t = 0; t < sizeof list / sizeof *list; t++) {
+        int n = list[t].n, d = list[t].d, k = list[t].k;
+        float *x = gaussian(n, d, 20 + t);
+        double *all = malloc(sizeof *all * (size_t)n);
+        for (int i = 0; i < n * d; i++)
+            x[i] = x[i] * list[t].scale * (i / d % 7 ? 1 : list[t].odd) + list[t].move;
+        met_view v = met_view_of(&arena, x, n, d, k);
+        const double *got = met_nearest(&v);
+        for (int i = 0; i < n; i++) {
+            int count = 0;
+            for (int j = 0; j < n; j++)
+                if (j != i)
+                    all[count++] = nn_kern_now->dist2((size_t)d, x + i * d, x + j * d);
+            qsort(all, (size_t)count, sizeof *all, ascending);
+            for (int j = 0; j < k; j++)
+                if (got[i * k + j] != sqrt(all[j]))
+                    ck_abort_msg("set %zu: neighbour %d of row %d: %.9g, not %.9g", t, j, i,
+                                 got[i * k + j], sqrt(all[j]));
+        }
+        free(x);
+        free(all);
+    }
+}
+END_TEST
+
+static int larger_first(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+START_TEST(the_best_of_a_stream_are_those_of_a_sort)
+{
+    enum { MOST = 3000 };
+    static const int sizes[] = { 1, 2, 7, 8, 40, 399, 400, 401, MOST };
+    static const int kinds[] = { 1000000, 7, 1 };       /* different numbers drawn */
+    for (int t = 0; t < 9 * 3 * 3; t++) {
+        int n = sizes[t % 9], k = t / 9 % 3 == 0 ? 1 : t / 9 % 3 == 1 ? 13 : 200;
+        int rising = t % 2, kind = kinds[t / 27];
+        float s[MOST], sorted[MOST];
+        uint64_t key[400];
+        nn_rng r = nn_rng_at(21, NN_RNG_TEST, 0, (uint64_t)t);
+        for (int i = 0; i < n; i++)
+            s[i] = (float)((int)nn_rng_below(&r, (uint32_t)kind) - kind / 2) / 3;
+        for (int i = 0; i < n; i++)
+            s[i] = s[i] == 0 && i % 2 ? -0.0f : s[i];
+        memcpy(sorted, s, sizeof *s * (size_t)n);
+        qsort(sorted, (size_t)n, sizeof *s, larger_first);
+        if (rising)                             /* every number enters */
+            for (int i = 0; i < n; i++)
+                s[i] = sorted[n - 1 - i];
+
+        met_best b = { k, 0, -INFINITY, key };
+        for (int at = 0, step = 1; at < n; at += step, step = step % 50 + 9)
+            met_best_take(&b, s + at, n - at < step ? n - at : step, at);
+        met_best_sort(&b);
+        ck_assert_int_eq(b.held, n < k ? n : k);
+        for (int i = 0; i < b.held; i++) {
+            int place = met_best_place(key[i]);
+            ck_assert(met_best_value(key[i]) == sorted[i] && s[place] == sorted[i]);
+            if (i > 0 && sorted[i] == sorted[i - 1])    /* the earlier comes first, */
+                ck_assert_int_lt(met_best_place(key[i - 1]), place);
+        }
+        int last = met_best_place(key[b.held - 1]);     /* and the later is left out */
+        for (int i = 0, seen = 0; i < last; i++) {
+            for (int j = seen = 0; j < b.held; j++)
+                seen |= met_best_place(key[j]) == i;
+            ck_assert(s[i] != sorted[b.held - 1] || seen);
+        }
+    }
+}
+END_TEST
+
 /* ---- input that is not as it should be --------------------------------------------- */
 
 START_TEST(numbers_that_are_not_finite_give_nan)
@@ -939,6 +1024,8 @@ Suite *suite_metrics(void)
     tcase_add_test(tc, metrics_notice_what_they_should);
     tcase_add_test(tc, local_dimension_by_hand);
     tcase_add_test(tc, neighbours_are_those_of_a_plain_search);
+    tcase_add_test(tc, neighbours_are_the_nearest_to_the_bit);
+    tcase_add_test(tc, the_best_of_a_stream_are_those_of_a_sort);
     tcase_add_test(tc, numbers_that_are_not_finite_give_nan);
     tcase_add_test(tc, small_and_large_inputs_are_survived);
     tcase_add_test(tc, threads_and_kernel_tables_do_not_change_a_byte);
