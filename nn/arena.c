@@ -23,6 +23,11 @@ static const size_t least_reserved = (size_t)16 << 20;
 /* Memory is asked for in these pieces at least: a huge page on x86. */
 static const size_t piece = (size_t)2 << 20;
 
+/* From this size on an arena asks for huge pages: a step's buffers are walked end to end
+ * and with long strides, and a page of 4 KiB is left again after a few lines.  Smaller
+ * arenas, those of a program that only prints, stay with pages they fill. */
+static const size_t worth_huge_pages = (size_t)8 << 20;
+
 /* Mutable state of the whole process: what all arenas have handed out at their worst
  * moments, and the cap on it. */
 static atomic_size_t held;
@@ -64,11 +69,14 @@ static size_t wish(void)
 static void reserve(nn_arena *a)
 {
     for (size_t want = wish(); want >= least_reserved; want = want / 2 / piece * piece) {
-        void *p = mmap(NULL, want, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+        char *p = mmap(NULL, want, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                        -1, 0);
         if (p != MAP_FAILED) {
-            a->base = p;
-            a->reserved = want;
+            size_t skip = round_up((size_t)p, piece) - (size_t)p;   /* huge pages' grid */
+            if (skip)
+                munmap(p, skip);
+            a->base = p + skip;
+            a->reserved = want - skip;
             return;
         }
     }
@@ -95,6 +103,8 @@ static void grow(nn_arena *a, size_t need)
             "out of memory: one arena needs %zu MiB, holds %zu MiB, and the system"
             " gives no more; a smaller batch or model needs less",
             need >> 20, a->backed >> 20);
+    if (want >= worth_huge_pages)       /* a wish: without them all goes on as before */
+        madvise(a->base + a->backed, want - a->backed, MADV_HUGEPAGE);
     a->backed = want;
     a->grown++;
 }

@@ -230,6 +230,42 @@ START_TEST(a_given_buffer_serves_the_next_request)
 }
 END_TEST
 
+/* Whether the range that holds p was given the mark for huge pages ("hg"). */
+static int wants_huge_pages(const void *p)
+{
+    char line[1024];
+    unsigned long from, to;
+    int here = 0, found = 0;
+    FILE *f = fopen("/proc/self/smaps", "r");
+
+    ck_assert_ptr_nonnull(f);
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            here = from <= (uintptr_t)p && (uintptr_t)p < to;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, " hg") != NULL;
+    }
+    fclose(f);
+    return found;
+}
+
+START_TEST(a_large_arena_asks_for_huge_pages_and_a_small_one_does_not)
+{
+    nn_arena small = {0}, large = {0};
+    char *p = nn_arena_alloc(&small, 4096), *q = nn_arena_alloc(&large, (size_t)64 << 20);
+
+    ck_assert_uint_eq((uintptr_t)p % (2 << 20), 0);     /* a huge page fits from there */
+    ck_assert_uint_eq((uintptr_t)q % (2 << 20), 0);
+    ck_assert(!wants_huge_pages(p));
+    if (access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0)
+        ck_assert(wants_huge_pages(q));
+    else
+        printf("arena: the large one is not looked at: no huge pages in this kernel\n");
+    nn_arena_free(&small);
+    nn_arena_free(&large);
+}
+END_TEST
+
 Suite *suite_arena(void)
 {
     Suite *s = suite_create("arena");
@@ -246,6 +282,7 @@ Suite *suite_arena(void)
     tcase_add_test(tc, a_cap_of_zero_is_no_cap);
     tcase_add_test(tc, lent_buffers_never_overlap);
     tcase_add_test(tc, a_given_buffer_serves_the_next_request);
+    tcase_add_test(tc, a_large_arena_asks_for_huge_pages_and_a_small_one_does_not);
     suite_add_tcase(s, tc);
     return s;
 }
