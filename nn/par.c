@@ -83,14 +83,40 @@ void nn_par_finish(void)
     }
 }
 
-#define FOLD(name, type)                                                                 \
+/* Columns are folded in strips, each by one job: a strip's tree does not know of the
+ * others.  Loops of less than WORTH numbers cost less than waking a team. */
+enum { STRIP = 1024, WORTH = 65536 };
+
+typedef struct fold {
+    void *part;
+    size_t parts, n;
+} fold;
+
+#define FOLD(name, strip, type)                                                          \
+    static void strip(void *ctx, size_t job, int worker)                                 \
+    {                                                                                    \
+        const fold *f = ctx;                                                             \
+        size_t from = job * STRIP, to = from + STRIP < f->n ? from + STRIP : f->n;       \
+        (void)worker;                                                                    \
+        for (size_t gap = 1; gap < f->parts; gap *= 2)                                   \
+            for (size_t i = 0; i + gap < f->parts; i += 2 * gap) {                       \
+                type *left = (type *)f->part + i * f->n;                                 \
+                const type *right = left + gap * f->n;                                   \
+                for (size_t j = from; j < to; j++)                                       \
+                    left[j] += right[j];                                                 \
+            }                                                                            \
+    }                                                                                    \
+                                                                                         \
     void name(type *part, size_t parts, size_t n)                                        \
     {                                                                                    \
-        for (size_t gap = 1; gap < parts; gap *= 2)                                      \
-            for (size_t i = 0; i + gap < parts; i += 2 * gap)                            \
-                for (size_t j = 0; j < n; j++)                                           \
-                    part[i * n + j] += part[(i + gap) * n + j];                          \
+        fold f = { part, parts, n };                                                     \
+        size_t strips = (n + STRIP - 1) / STRIP;                                         \
+        if (parts * n >= WORTH)                                                          \
+            nn_par_run(strips, strip, &f);                                               \
+        else                                                                             \
+            for (size_t i = 0; i < strips; i++)                                          \
+                strip(&f, i, 0);                                                         \
     }
 
-FOLD(nn_fold_float, float)
-FOLD(nn_fold_double, double)
+FOLD(nn_fold_float, float_strip, float)
+FOLD(nn_fold_double, double_strip, double)

@@ -5,6 +5,7 @@
 
 #include "nn/op.h"
 #include "nn/ops.h"
+#include "nn/par.h"
 #include "nn/rng.h"
 #include "nn/kern/kern.h"
 #include "tests/suites.h"
@@ -260,6 +261,39 @@ START_TEST(cross_entropy_survives_large_logits)
 }
 END_TEST
 
+/* The tree by its definition: the sum from i on over `width` places, a power of two. */
+static float tree(const float *x, size_t i, size_t width, size_t parts, size_t n, size_t j)
+{
+    if (width == 1)
+        return x[i * n + j];
+    float left = tree(x, i, width / 2, parts, n, j);
+    size_t right = i + width / 2;
+    return right < parts ? left + tree(x, right, width / 2, parts, n, j) : left;
+}
+
+/* Long enough for a team and for several strips, the last of them short. */
+START_TEST(a_fold_is_the_same_tree_for_every_team)
+{
+    enum { PARTS = 11, WIDE = 7001 };
+    static float x[PARTS * WIDE], was[PARTS * WIDE];
+    static double twice[PARTS * WIDE];
+    nn_rng r = nn_rng_at(11, NN_RNG_TEST, 0, 0);
+
+    nn_par_set_threads(_i);
+    for (size_t i = 0; i < PARTS * WIDE; i++)
+        twice[i] = was[i] = x[i] = (float)nn_rng_normal(&r);
+    nn_fold_float(x, PARTS, WIDE);
+    nn_fold_double(twice, PARTS, WIDE);
+    for (size_t j = 0; j < WIDE; j++) {
+        float want = tree(was, 0, 16, PARTS, WIDE, j);
+        ck_assert_msg(x[j] == want, "column %zu: %g, wanted %g", j, (double)x[j],
+                      (double)want);
+        /* 11 numbers below 6: rounding of float is 1e-6 each */
+        ck_assert_double_eq_tol(twice[j], (double)want, 2e-5);
+    }
+}
+END_TEST
+
 Suite *suite_ops(void)
 {
     Suite *s = suite_create("ops");
@@ -269,6 +303,7 @@ Suite *suite_ops(void)
     tcase_add_test(tc, checker_sees_a_planted_sign_error);
     tcase_add_test(tc, a_zero_row_has_zero_cosine_gradient);
     tcase_add_test(tc, cross_entropy_survives_large_logits);
+    tcase_add_loop_test(tc, a_fold_is_the_same_tree_for_every_team, 1, 4);
     suite_add_tcase(s, tc);
     return s;
 }
