@@ -78,15 +78,6 @@ nn_param *nn_store_add(nn_store *s, const char *name, nn_role role, nn_shape sha
     return p;
 }
 
-void nn_store_zero_grad(nn_store *s)
-{
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < s->count; i++)
-        if (s->list[i]->grad)
-            memset(s->list[i]->grad, 0,
-                   sizeof(float) * nn_shape_count(&s->list[i]->shape));
-}
-
 size_t nn_store_count(const nn_store *s)
 {
     size_t count = 0;
@@ -148,48 +139,76 @@ nn_bad nn_bad_among(const float *x, size_t n)
     return bad;
 }
 
-/* Gradients are searched in pieces of 64 Ki numbers, about ten microseconds each: long
- * beside finding the piece, short beside a step. */
+/* ---- passes over all gradients ------------------------------------------------------
+ * Gradients are cut into pieces of 64 Ki numbers, about ten microseconds each: long beside
+ * finding the piece, short beside a step. */
 enum { PIECE = 1 << 16 };
 
-typedef struct search {
-    const nn_store *s;
-    atomic_int first;                   /* index of the first bad one known so far */
-} search;
+typedef struct piece {
+    int param;                          /* index in the store */
+    float *grad;
+    size_t n;
+} piece;
 
 static size_t pieces_of(const nn_param *p)
 {
     return p->grad ? (nn_shape_count(&p->shape) + PIECE - 1) / PIECE : 0;
 }
 
+static size_t pieces(const nn_store *s)
+{
+    size_t sum = 0;
+    for (int i = 0; i < s->count; i++)
+        sum += pieces_of(s->list[i]);
+    return sum;
+}
+
+static piece piece_at(const nn_store *s, size_t job)
+{
+    int i = 0;
+    for (size_t here; job >= (here = pieces_of(s->list[i])); i++)
+        job -= here;
+    size_t left = nn_shape_count(&s->list[i]->shape) - job * PIECE;
+    return (piece){ i, s->list[i]->grad + job * PIECE, left < PIECE ? left : PIECE };
+}
+
+static void zero_piece(void *ctx, size_t job, int worker)
+{
+    piece p = piece_at(ctx, job);
+    (void)worker;
+    memset(p.grad, 0, p.n * sizeof *p.grad);
+}
+
+void nn_store_zero_grad(nn_store *s)
+{
+    nn_par_run(pieces(s), zero_piece, s);
+}
+
+typedef struct search {
+    const nn_store *s;
+    atomic_int first;                   /* index of the first bad one known so far */
+} search;
+
 static void search_piece(void *ctx, size_t job, int worker)
 {
     search *q = ctx;
-    int i = 0;
+    piece p = piece_at(q->s, job);
     (void)worker;
 
-    for (size_t pieces; job >= (pieces = pieces_of(q->s->list[i])); i++)
-        job -= pieces;
-    if (i >= atomic_load_explicit(&q->first, memory_order_relaxed))
+    if (p.param >= atomic_load_explicit(&q->first, memory_order_relaxed)
+        || all_finite(p.grad, p.n))
         return;
-    size_t count = nn_shape_count(&q->s->list[i]->shape), at = job * PIECE;
-    size_t n = count - at < PIECE ? count - at : PIECE;
-    if (all_finite(q->s->list[i]->grad + at, n))
-        return;
-    for (int known = atomic_load(&q->first); i < known;)
-        if (atomic_compare_exchange_weak(&q->first, &known, i))
+    for (int known = atomic_load(&q->first); p.param < known;)
+        if (atomic_compare_exchange_weak(&q->first, &known, p.param))
             return;
 }
 
 const nn_param *nn_store_bad_grad(const nn_store *s)
 {
     search q = { .s = s };
-    size_t jobs = 0;
 
-    for (int i = 0; i < s->count; i++)
-        jobs += pieces_of(s->list[i]);
     atomic_init(&q.first, s->count);
-    nn_par_run(jobs, search_piece, &q);
+    nn_par_run(pieces(s), search_piece, &q);
     int first = atomic_load(&q.first);
     return first < s->count ? s->list[first] : NULL;
 }

@@ -73,7 +73,7 @@ END_TEST
 
 /* Gradients of the two inputs of a chain of normalisations; pinned: every node keeps its
  * own gradient, so that none is written over another. */
-enum { ROWS = 6, COLS = 20, SIZE = ROWS * COLS };
+enum { ROWS = 8, COLS = 20, SIZE = ROWS * COLS };   /* whole cache lines */
 
 static void two_gradients(int form, int pinned, float out[2][SIZE], size_t *peak)
 {
@@ -532,6 +532,11 @@ START_TEST(one_bad_gradient_is_found_wherever_it_is)
         p->grad[at] = was;
     }
     ck_assert_ptr_null(nn_store_bad_grad(&s));
+    nn_store_zero_grad(&s);
+    for (int i = 0; i < 9; i++)
+        for (int j = 0; s.list[i]->grad && j < size[i]; j++)
+            ck_assert(s.list[i]->grad[j] == 0);
+    ck_assert(isnan(s.list[4]->val[0]));        /* and nothing else */
     nn_arena_free(&forever);
 }
 END_TEST
