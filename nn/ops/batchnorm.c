@@ -80,9 +80,12 @@ typedef struct pass {                           /* what the jobs of one loop sha
     int add;
 } pass;
 
-static void moments_chunk(void *ctx, size_t chunk, int worker)
+/* A pass that only reads goes through the chunks from the last to the first, and the pass
+ * after it from the first to the last: each begins with what the cache still holds. */
+static void moments_chunk(void *ctx, size_t job, int worker)
 {
     pass *s = ctx;
+    size_t chunk = s->chunks - 1 - job;
     size_t n = nn_chunk_rows(s->rows, chunk), c = s->c;
     const float *x = s->y->in[0]->val + chunk * NN_ROWS * c;
     float *mean = s->work + (size_t)worker * 2 * c, *sq = mean + c;
@@ -111,7 +114,7 @@ static void join(double *a, const double *b, double na, double nb, size_t c)
 static void batch_moments(nn_node *y, double *mean, double *var, nn_arena *scratch)
 {
     size_t rows = (size_t)nn_rows(y), c = (size_t)nn_cols(y), chunks = nn_chunks(rows);
-    pass s = { .y = y, .rows = rows, .c = c,
+    pass s = { .y = y, .rows = rows, .c = c, .chunks = chunks,
                .work = NN_NEW(scratch, float, 2 * c * (size_t)nn_par_threads()),
                .part = NN_NEW(scratch, double, 2 * c * chunks) };
 
@@ -177,8 +180,6 @@ static void forward(nn_node *y, nn_arena *scratch)
     nn_par_run(nn_chunks(rows), apply_chunk, &s);
 }
 
-/* Backward goes through the chunks from the last to the first and then from the first to
- * the last, so that the second way begins with what the cache still holds. */
 static void sums_chunk(void *ctx, size_t job, int worker)
 {
     pass *s = ctx;

@@ -8,6 +8,7 @@
  *
  * Jobs are images: no two write the same gradient. */
 #include <math.h>
+#include <string.h>
 
 #include "nn/base.h"
 #include "nn/ops/inner.h"
@@ -170,20 +171,22 @@ static void global_backward(nn_node *y, nn_arena *scratch)
 {
     int add;
     float *dx = nn_grad_into(y->in[0], &add);
-    const int *in = y->in[0]->shape.dim, c = in[3];
-    const int pixels = in[1] * in[2];
-    (void)scratch;
+    const int *in = y->in[0]->shape.dim;
+    const size_t c = (size_t)in[3], pixels = (size_t)in[1] * (size_t)in[2];
     if (!dx)
         return;
+    float *share = NN_NEW(scratch, float, nn_count(y));
+    for (size_t i = 0; i < nn_count(y); i++)
+        share[i] = y->grad[i] / (float)pixels;
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < in[0]; n++) {
-        const float *dy = y->grad + (size_t)n * (size_t)c;
-        float *d = dx + (size_t)n * (size_t)pixels * (size_t)c;
-        for (int p = 0; p < pixels; p++, d += c)
-            for (int k = 0; k < c; k++) {
-                float g = dy[k] / (float)pixels;
-                d[k] = add ? d[k] + g : g;
-            }
+        const float *g = share + (size_t)n * c;
+        float *d = dx + (size_t)n * pixels * c;
+        for (size_t p = 0; p < pixels; p++, d += c)
+            if (add)
+                nn_kern_now->axpy(c, 1, g, d);
+            else
+                memcpy(d, g, c * sizeof *d);
     }
 }
 
