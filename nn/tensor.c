@@ -140,8 +140,8 @@ nn_bad nn_bad_among(const float *x, size_t n)
 }
 
 /* ---- passes over all gradients ------------------------------------------------------
- * Gradients are cut into pieces of 64 Ki numbers, about ten microseconds each: long beside
- * finding the piece, short beside a step. */
+ * Gradients are cut into pieces of 64 Ki numbers, about ten microseconds each: long
+ * beside finding the piece, short beside a step. */
 enum { PIECE = 1 << 16 };
 
 typedef struct piece {

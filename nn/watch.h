@@ -42,7 +42,7 @@ typedef struct nn_watch {
     int found;                          /* 1: `first` holds the first result not finite */
     nn_seen first;
     nn_seen **list; int count, room;
-    int fine;                           /* 1: the gradient that backward reads is finite */
+    int fine;                           /* 1: the gradient that was read is finite */
 } nn_watch;
 
 /* One line about the first result that is not finite, or that there was none:

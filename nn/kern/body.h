@@ -508,7 +508,7 @@ LANE void grad_some(const nn_bn *n, size_t j, size_t left, const float *x, const
     vec d = v_sub(v, load_cols(n->mean + j, left));
     d = v_fma(load_cols(n->q + j, left), d, load_cols(n->u + j, left));
     d = v_fma(a, g, d);
-    if (dr) {                               /* first: dx may be dr, and is added to then */
+    if (dr) {                               /* first: dx may be dr, and adds to it then */
         if (add & 2)
             g = v_add(load_cols(dr, left), g);
         store_cols(dr, left, g);
