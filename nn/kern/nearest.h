@@ -4,10 +4,8 @@
  * codes in order: "greater than the best so far" keeps the first of equals, and there is
  * nothing to fold at the end.  A panel of codes is d + 1 rows of MR numbers: first -h,
  * where the sums start, then the codes.  Numbers of codes are floats: exact to 2^24. */
-LANE void nearest_of_panel(const float *score_from, size_t d, const float *z,
-                           vec s[MR][NV])
+LANE void scores(const float *code, size_t d, const float *z, vec s[MR][NV])
 {
-    const float *code = score_from;
     vec zk[NV];
     UNROLL
     for (int i = 0; i < MR; i++)
@@ -34,7 +32,7 @@ static void code_max(size_t panels, size_t d, const float *code, float first,
 {
     vec s[MR][NV], number = v_set1(first);
     for (; panels > 0; panels--, code += (d + 1) * MR) {
-        nearest_of_panel(code, d, z, s);
+        scores(code, d, z, s);
         vec b[NV], w[NV];
         UNROLL
         for (int v = 0; v < NV; v++) {
