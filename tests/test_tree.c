@@ -83,7 +83,7 @@ START_TEST(length_and_gradient_match_scipy_and_pytorch)
 }
 END_TEST
 
-/* --- Kruskal ------------------------------------------------------------------------- */
+/* --- Kruskal ----------------------------------------------------------------------- */
 
 typedef struct edge { double r; int i, j; } edge;
 
@@ -149,7 +149,7 @@ START_TEST(prim_equals_kruskal_on_200_random_sets)
 }
 END_TEST
 
-/* --- closed forms (spec 5.3, 14.6) ----------------------------------------------------- */
+/* --- closed forms (spec 5.3, 14.6) ------------------------------------------------- */
 
 START_TEST(square_simplex_and_line_have_their_closed_form)
 {
@@ -193,7 +193,7 @@ START_TEST(of_equal_distances_the_lowest_row_comes_first)
 }
 END_TEST
 
-/* --- edges of the world ---------------------------------------------------------------- */
+/* --- edges of the world ------------------------------------------------------------ */
 
 START_TEST(one_row_has_no_length_and_no_gradient)
 {
@@ -283,7 +283,7 @@ START_TEST(a_row_that_is_no_number_is_noticed_wherever_it_stands)
 }
 END_TEST
 
-/* --- the same everywhere ----------------------------------------------------------------- */
+/* --- the same everywhere ----------------------------------------------------------- */
 
 START_TEST(a_team_of_any_size_gives_the_same_bytes)
 {

@@ -80,7 +80,8 @@ static size_t first_least(size_t n, vec least, vec at)
 
 static size_t tree_reach(size_t n, const float *row, float from, float *best, float *via)
 {
-    static const float lane[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    static const float lane[16] = { 0, 1, 2,  3,  4,  5,  6,  7,
+                                    8, 9, 10, 11, 12, 13, 14, 15 };
     vec f = v_set1(from), in = v_set1(-1), far = v_set1(INFINITY), least = far;
     vec at = v_zero();
     for (size_t i = 0; i < n; i += 16) {

@@ -165,10 +165,10 @@ typedef struct nn_kern {
      *   tile_dist    sums of (A(i,k) - B(k,j))^2, A(i,k) = a[k * mr + i], B(k,j) =
      *                b[k * nr + j]; both packed, so padded
      *   count_less   how many x_i < limit, NaN never; n < 2^24
-     *   tree_reach   one step of Prim's tree: best_i = min(best_i, row_i) and via_i = from
-     *                where that is less; returns the i of the least best_i >= 0, the
-     *                first of equals, or n when none is finite.  Of a row in the tree
-     *                best_i is -1
+     *   tree_reach   one step of Prim's tree: best_i = min(best_i, row_i), and via_i =
+     *                from where that is less; returns the i of the least best_i >= 0,
+     *                the first of equals, or n when none is finite.  Of a row in the
+     *                tree best_i is -1
      *   pull         d_j += sum_m weight_m (x_j - row_mj) over n columns */
     void (*tile_dist)(size_t kc, const float *a, const float *b, const nn_tile *t);
     size_t (*count_less)(size_t n, const float *x, float limit);

@@ -19,7 +19,7 @@
 #include "nn/par.h"
 
 enum {
-    BLOCK = 96,             /* rows of a block: whole tiles of 6 and 16, 96 KiB per NN_KC */
+    BLOCK = 96,             /* rows of a block: whole tiles of 6 and 16, 96 KiB a NN_KC */
     WHOLE = 4096,           /* rows up to which n x n floats are held: 64 MiB */
     SOME = 8,               /* rows in a job of the selection */
     FREE = -1               /* no row stands here yet */
@@ -162,7 +162,7 @@ static float float_of(uint32_t bits)
     return x;
 }
 
-/* The k-th smallest of n numbers, none negative; infinity when fewer than k are finite. */
+/* The k-th smallest of n numbers, none negative; infinity if fewer than k are finite. */
 static float kth(const pairs *p, const float *row)
 {
     const uint32_t infinity = 0x7f800000;

@@ -13,15 +13,16 @@
  *              and, where the neighbours may move too, dx_j the opposite
  *
  * Points whose neighbours all are far and equally far have a high dimension: raising the
- * mean of y_i spreads every neighbourhood over more directions.  Scaling X changes nothing.
+ * mean of y_i spreads every neighbourhood over more directions.  Scaling X changes
+ * nothing.
  *
  * Edges: k is clamped to n - 2 (as the authors do); with less than two neighbours (three
  * for unbiased) y_i = 0 without a gradient.  So it is when all neighbours are copies
- * (w = 0): a collapsed point must not look rich.  A copy keeps its r_j = 0 in the mean but
- * has no direction, hence no gradient.  Both mu and w - mu are at least 1e-4 w + 1e-12, and
- * q at least 1e-4 (k - 1): without the floor, equidistant neighbours have no finite
- * dimension; nn_lid_floored counts such points.  hill and unbiased take ratios below 1e-12
- * for 1e-12.  A row with a NaN makes its own y_i NaN. */
+ * (w = 0): a collapsed point must not look rich.  A copy keeps its r_j = 0 in the mean
+ * but has no direction, hence no gradient.  Both mu and w - mu are at least
+ * 1e-4 w + 1e-12, and q at least 1e-4 (k - 1): without the floor, equidistant neighbours
+ * have no finite dimension; nn_lid_floored counts such points.  hill and unbiased take
+ * ratios below 1e-12 for 1e-12.  A row with a NaN makes its own y_i NaN. */
 #include <math.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ static void shape(nn_node *y)
     y->kept = nn_count(y) * (size_t)(2 * neighbours(y) + 1);
 }
 
-/* ---- one point: ln LID from the distances r (k), and g_j = d ln LID / d r_j ----------- */
+/* ---- one point: ln LID from the distances r (k), and g_j = d ln LID / d r_j ------- */
 
 typedef struct point { int k; const double *r; double *g; int floored; } point;
 
@@ -115,7 +116,7 @@ static double log_lid(point *p, nn_lid_estimator e)
     return likelihood(p, e);
 }
 
-/* ---- all points ----------------------------------------------------------------------- */
+/* ---- all points ------------------------------------------------------------------- */
 
 typedef struct points {
     nn_node *y;

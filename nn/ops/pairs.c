@@ -3,13 +3,13 @@
 #include <string.h>
 
 enum {
-    COLS = 32,              /* columns of a job: 4096 rows of them fill an L2 of 512 KiB */
+    COLS = 32,              /* columns of a job: 4096 rows of them fill 512 KiB */
     ROWS = 128              /* rows of a job */
 };
 
 /* The list in order of `to`: pulls at[i] .. at[i + 1] are those at row i.  X is cut into
- * strips of COLS columns, each in one piece: rows that lie a power of two apart would meet
- * in a few sets of the cache. */
+ * strips of COLS columns, each in one piece: rows that lie a power of two apart would
+ * meet in a few sets of the cache. */
 typedef struct field {
     size_t n, d, down;                  /* jobs from top to bottom */
     const float *x;
@@ -61,7 +61,7 @@ static void sort_by_row(field *f, size_t count, const nn_pull *list, nn_arena *s
     f->at = NN_NEW0(scratch, size_t, f->n + 2);
     f->from = NN_NEW(scratch, int, count);
     f->weight = NN_NEW(scratch, float, count);
-    size_t *next = f->at + 1;           /* where row i goes on; ends as where i + 1 begins */
+    size_t *next = f->at + 1;       /* where row i goes on, later where i + 1 begins */
     for (size_t p = 0; p < count; p++)
         next[list[p].to + 1]++;
     for (size_t i = 0; i < f->n; i++)

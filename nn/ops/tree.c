@@ -4,9 +4,9 @@
  *   forward    E = sum over the n - 1 edges (i, j) of r_ij = |x_i - x_j|
  *   backward   dx_i += dE sum over the tree's neighbours j of i of (x_i - x_j) / r_ij
  *
- * Every edge pushes its two ends apart with the same force, however short it is.  The tree
- * is constant between the points where two distances are equal; there, any minimum tree
- * gives a subgradient.  Edges shorter than 1e-8 have no direction and push nothing
+ * Every edge pushes its two ends apart with the same force, however short it is.  The
+ * tree is constant between the points where two distances are equal; there, any minimum
+ * tree gives a subgradient.  Edges shorter than 1e-8 have no direction and push nothing
  * (duplicates; spec 5.4).
  *
  * Prim's algorithm: from row 0, always take the row nearest to the tree, the lowest index
@@ -95,7 +95,8 @@ static void prim(distances *c, const edges *e, nn_arena *scratch)
 static void forward(nn_node *y, nn_arena *scratch)
 {
     const edges e = edges_of(y);
-    distances c = { .n = e.count + 1, .d = (size_t)nn_cols(y->in[0]), .x = y->in[0]->val };
+    distances c = { .n = e.count + 1, .d = (size_t)nn_cols(y->in[0]),
+                    .x = y->in[0]->val };
     double *part = NN_NEW(scratch, double, c.n);
 
     if (c.n <= MATRIX) {

@@ -55,7 +55,7 @@ def log_lid(r, k, how):
 
 
 def roots(x, both):
-    """Distances, far from itself on the diagonal; with both = 0 neighbours stand still."""
+    """Distances, huge on the diagonal; with both = 0 neighbours stand still."""
     diff = x[:, None] - (x if both else x.detach())[None]
     eye = torch.eye(len(x))
     return ((diff * diff).sum(2) + eye).sqrt() + 1e9 * eye
