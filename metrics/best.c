@@ -34,14 +34,16 @@ static void swap(uint64_t *a, uint64_t *b)
     *b = keep;
 }
 
-/* Quickselect (Hoare): the k largest of n different keys come first, the k-th at k - 1. */
+/* Quickselect (Hoare): the k largest of n different keys come first, the last of
+ * them at k - 1. */
 static void select_largest(uint64_t *key, int n, int k)
 {
     int lo = 0, hi = n - 1;
 
     while (lo < hi) {
         uint64_t a = key[lo], b = key[lo + (hi - lo) / 2], c = key[hi];
-        uint64_t middle = a > b ? (b > c ? b : a > c ? c : a) : (a > c ? a : b > c ? c : b);
+        uint64_t low = a < b ? a : b, high = a < b ? b : a;
+        uint64_t middle = c < low ? low : c > high ? high : c;
         int i = lo, j = hi;
         while (i <= j) {
             while (key[i] > middle)
@@ -108,7 +110,7 @@ void met_best_take(met_best *b, const float *s, int n, int first)
         append(b, s[j], first + j);
 }
 
-/* Shell sort, gaps of Ciura ("Best increments for the average case of Shellsort", 2001) */
+/* Shell sort, gaps of "Best Increments for the Average Case of Shellsort", Ciura, 2001 */
 void met_best_sort(met_best *b)
 {
     static const int gaps[] = { 1750, 701, 301, 132, 57, 23, 10, 4, 1 };

@@ -223,8 +223,8 @@ const double *met_sigma(met_view *v)
  *
  * which covers the rounding of y (4 u), of the product (d u, and one for every block of
  * NN_KC), of the sum of squared differences itself (16 lanes: d/8 u), and of g.  Rows
- * whose lower end g - m lies above the k-th smallest upper end g + m cannot be among the k
- * nearest; the others are measured.  So the result is that of measuring all. */
+ * whose lower end g - m lies above the k-th smallest upper end g + m cannot be among the
+ * k nearest; the others are measured.  So the result is that of measuring all. */
 enum { TILE = 1 << 20, MOST_D = 1 << 18 };      /* products of a tile; d u stays small */
 
 typedef struct search {

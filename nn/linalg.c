@@ -355,10 +355,10 @@ static int ql(int n, double *d, double *e, rotations *keep)
 
 /* ---- the eigenvalues alone: QL on squares ------------------------------------------- *
  * The rotations of a QL sweep enter the eigenvalues as c^2 and s^2 only, so a sweep needs
- * neither roots nor signs ("The symmetric eigenvalue problem", Parlett, 1980, section
- * 8.15, after Pal, Walker and Kahan).  With f[i] = e[i]^2 and p = g^2 / c, one turn is
+ * neither roots nor signs ("The symmetric eigenvalue problem", Parlett, 1980, after Pal,
+ * Walker and Kahan).  With f[i] = e[i]^2 and p = g^2 / c, one turn is
  *   r = p + f_i,  c' = p / r,  s' = f_i / r,  g' = c' (d_i - shift) - s' g
- * and p' = g'^2 / c' = g'^2 r / p, so that its two divisions do not wait for each other. */
+ * and p' = g'^2 / c' = g'^2 r / p: so its two divisions do not wait for each other. */
 static void ql_squares(int l, int m, double *d, double *f)
 {
     double root = sqrt(f[l]), half = (d[l + 1] - d[l]) / (2 * root);
@@ -491,7 +491,7 @@ static int vectors_of(int n, double *a, const double *u, size_t gap, const doubl
     return bad;
 }
 
-/* ---- a few eigenvectors: inverse iteration ------------------------------------------ */
+/* ---- a few eigenvectors: inverse iteration ---------------------------------------- */
 
 enum { SOLVES = 4 };            /* each but the first gains 10 digits or more */
 
@@ -549,7 +549,7 @@ static void straighten(int n, int count, const double *v, double *x)
     }
 }
 
-/* Eigenvectors of T for its `count` largest eigenvalues w, then H_{n-1} ... H_1 of each. */
+/* Eigenvectors x of T for its `count` largest eigenvalues w, then H_{n-1} ... H_1 x. */
 static void top_vectors(int n, int count, const double *d, const double *e,
                         const double *w, const double *u, size_t gap, const double *h,
                         double *v, double *work)
@@ -574,7 +574,7 @@ static void top_vectors(int n, int count, const double *d, const double *e,
     }
 }
 
-/* ---- the two doors ------------------------------------------------------------------ */
+/* ---- the two doors ---------------------------------------------------------------- */
 
 /* Values into w, all vectors into `all` unless it is NULL, the first `count` into v. */
 static int eigen(int n, const double *a, double *w, double *all, int count, double *v,
@@ -625,11 +625,12 @@ int nn_eigen_top(int n, const double *a, double *w, int count, double *v,
 /* ---- Gram matrix and column means ------------------------------------------------- */
 
 /* Rows go chunk by chunk: centred, turned into doubles and packed into panels of NN_PANEL
- * columns, which stay in the last-level cache.  A job is a panel against itself and all
- * before it; it goes through the chunk in slices, so that its own slice stays in the
- * first-level cache.  Every element is one sum over all rows in order: no size here can
- * be seen in the result. */
-enum { CHUNK = 1024, SLICE = 128, PACK = 32 };
+ * columns, which stay in the last-level cache.  A job is a group of panels against itself
+ * and all before it; it goes through the chunk in slices, so that its own slices stay in
+ * the second-level cache and one of another panel, used by the whole group, in the first.
+ * Every element is one sum over all rows in order: no size here can be seen in the
+ * result. */
+enum { CHUNK = 1024, SLICE = 96, GROUP = 2, PACK = 32 };
 
 typedef struct gram {
     int d, panels, first, rows;     /* this chunk: `rows` rows from `first` */
@@ -677,21 +678,28 @@ static void pack(void *ctx, size_t job, int worker)
     }
 }
 
-static void panel_row(void *ctx, size_t job, int worker)
+static const double *slice(const gram *g, int panel, int row)
+{
+    return g->packed + ((size_t)panel * CHUNK + (size_t)row) * NN_PANEL;
+}
+
+static void panel_rows(void *ctx, size_t job, int worker)
 {
     const gram *g = ctx;
-    int i = g->panels - 1 - (int)job;           /* the longest first */
-    size_t ldc = (size_t)g->panels * NN_PANEL, left = (size_t)(g->d - i * NN_PANEL);
-    const double *own = g->packed + (size_t)i * CHUNK * NN_PANEL;
+    int first = (g->panels - 1) / GROUP * GROUP - (int)job * GROUP; /* the longest first */
+    int end = least(first + GROUP, g->panels);
+    size_t ldc = (size_t)g->panels * NN_PANEL;
     (void)worker;
 
     for (int r = 0; r < g->rows; r += SLICE)
-        for (int j = 0; j <= i; j++)
-            nn_kern_now->gram((size_t)least(SLICE, g->rows - r),
-                              own + (size_t)r * NN_PANEL,
-                              g->packed + ((size_t)j * CHUNK + (size_t)r) * NN_PANEL,
-                              left < NN_PANEL ? left : NN_PANEL, NN_PANEL,
-                              g->sum + ((size_t)i * ldc + (size_t)j) * NN_PANEL, ldc);
+        for (int j = 0; j < end; j++)
+            for (int i = first > j ? first : j; i < end; i++) {
+                size_t left = (size_t)(g->d - i * NN_PANEL);
+                nn_kern_now->gram((size_t)least(SLICE, g->rows - r), slice(g, i, r),
+                                  slice(g, j, r), left < NN_PANEL ? left : NN_PANEL,
+                                  NN_PANEL,
+                                  g->sum + ((size_t)i * ldc + (size_t)j) * NN_PANEL, ldc);
+            }
 }
 
 /* Divides a row of panels and stores it, and its mirror image. */
@@ -724,7 +732,7 @@ void nn_gram(int n, int d, const float *x, const double *mean, double denominato
     for (; g.first < n; g.first += CHUNK) {
         g.rows = least(CHUNK, n - g.first);
         nn_par_run(((size_t)g.rows + PACK - 1) / PACK, pack, &g);
-        nn_par_run(panels, panel_row, &g);
+        nn_par_run((panels + GROUP - 1) / GROUP, panel_rows, &g);
     }
     nn_par_run(panels, spread, &g);
     nn_arena_rewind(scratch, mark);

@@ -487,8 +487,9 @@ START_TEST(neighbours_are_the_nearest_to_the_bit)
 {
     static const struct { int n, d, k; float scale, move, odd; } list[] = {
         { 150, 5, 9, 1, 0, 1 }, { 1100, 3, 32, 1, 100, 1 }, { 200, 700, 20, 1, 3, 1 },
-        { 300, 16, 7, 1e-4f, 1, 1 }, { 300, 16, 299, 1, 0, 1000 }, { 120, 9, 5, 1e-22f, 0, 1 },
-        { 120, 9, 5, 1e18f, 0, 10 }, { 90, 9, 5, 1e30f, 0, 1 }, { 257, 4, 1, 1e-7f, 1, 1 },
+        { 300, 16, 7, 1e-4f, 1, 1 }, { 300, 16, 299, 1, 0, 1000 },
+        { 120, 9, 5, 1e-22f, 0, 1 }, { 120, 9, 5, 1e18f, 0, 10 },
+        { 90, 9, 5, 1e30f, 0, 1 }, { 257, 4, 1, 1e-7f, 1, 1 },
     };
     for (size_t t = 0; t < sizeof list / sizeof *list; t++) {
         int n = list[t].n, d = list[t].d, k = list[t].k;
@@ -506,8 +507,8 @@ START_TEST(neighbours_are_the_nearest_to_the_bit)
             qsort(all, (size_t)count, sizeof *all, ascending);
             for (int j = 0; j < k; j++)
                 if (got[i * k + j] != sqrt(all[j]))
-                    ck_abort_msg("set %zu: neighbour %d of row %d: %.9g, not %.9g", t, j, i,
-                                 got[i * k + j], sqrt(all[j]));
+                    ck_abort_msg("set %zu: neighbour %d of row %d: %.9g, not %.9g", t, j,
+                                 i, got[i * k + j], sqrt(all[j]));
         }
         free(x);
         free(all);

@@ -78,7 +78,8 @@ static void reflect(size_t m, double *row, size_t gap, const double *u, const do
 
         for (; k < m; k += 8) {
             dvec uk = d_load(u + k), qk = d_load(q + k), vk = d_load(v + k);
-            dvec x = turned(row + k, u0, q0, uk, qk), y = turned(next + k, u1, q1, uk, qk);
+            dvec x = turned(row + k, u0, q0, uk, qk);
+            dvec y = turned(next + k, u1, q1, uk, qk);
             s0 = d_fma(x, vk, s0);
             s1 = d_fma(y, vk, s1);
             d_store(p + k, d_fma(v1, y, d_fma(v0, x, d_load(p + k))));
