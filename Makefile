@@ -63,9 +63,10 @@ LIB_SRC  := $(filter-out $(FOREIGN:%=nn/kern/%.c),$(wildcard $(LIB_DIR:%=%/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 BIN_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard experiments/*.c))
 TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out tests/faults.c,$(wildcard tests/*.c)))
-BENCH    := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
+BENCH_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard bench/*.c))
+RACER    := $(dir $(BIN))fullrank-bench
 ASSETS   := $(wildcard experiments/report/page.*) $(CHART)
-ALL_OBJ  := $(LIB_OBJ) $(BIN_OBJ) $(TEST_OBJ) $(BENCH:=.o)
+ALL_OBJ  := $(LIB_OBJ) $(BIN_OBJ) $(TEST_OBJ) $(BENCH_OBJ)
 
 # One kernel table per instruction set, one set of flags per table, chosen at run time.
 # A tight loop whose closing jump touches a 32-byte boundary loses a third of its speed on
@@ -95,7 +96,7 @@ endif
 .PHONY: all demo check torture bench bench-free floors bits neon same-bits install deps need clean
 .DELETE_ON_ERROR:
 
-all: $(BIN) $(B)/libfullrank.a
+all: $(BIN) $(RACER) $(B)/libfullrank.a
 
 demo: all
 	@FULLRANK_BIN=./$(BIN) experiments/demo.sh
@@ -117,11 +118,11 @@ torture: all $(B)/check $(B)/tests/faults.so
 	    CK_RUN_SUITE=$$suite CK_VERBOSITY=verbose CK_TIMEOUT_MULTIPLIER=30 $(B)/check \
 	    || exit 1; done
 
-bench: all $(BENCH)
-	bench/run.sh $(BENCH)
+bench: all
+	@MAKE='$(MAKE)' bench/run.sh ./$(BIN)
 
-bench-free: all $(BENCH)
-	bench/free.sh $(BENCH)
+bench-free: all
+	@MAKE='$(MAKE)' bench/free.sh ./$(BIN)
 
 # Promise 1 beyond what `make check` can see; each ends with status 1 on a difference.
 # The first two build for themselves, below build/bits and build/aarch64.
@@ -158,7 +159,7 @@ $(B)/tests/faults.so: tests/faults.c $(B)/flags | need
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -std=c17 -D_GNU_SOURCE $(WARN) -shared -fPIC $< -o $@
 
-$(BENCH): %: %.o $(B)/libfullrank.a
+$(RACER): $(BENCH_OBJ) $(B)/bench/assets.o $(B)/libfullrank.a
 	@echo "  link    $@"
 	$(Q)$(CC) $(CFLAGS) $(GUARD) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
 
@@ -172,6 +173,11 @@ $(B)/libfullrank.a: $(LIB_OBJ)
 $(B)/assets.o: $(ASSETS)
 	@mkdir -p $(B)/assets && cp $^ $(B)/assets
 	$(Q)cd $(B)/assets && $(LD) -r -b binary -z noexecstack -o ../assets.o $(notdir $^)
+
+# And the Python side of the bench into its program, in the same way.
+$(B)/bench/assets.o: bench/peers/torch_peer.py
+	@mkdir -p $(@D)
+	$(Q)cd $(<D) && $(LD) -r -b binary -z noexecstack -o $(CURDIR)/$@ $(<F)
 
 $(CHART): | need ;
 
@@ -191,6 +197,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install $(BIN) $(DESTDIR)$(PREFIX)/bin/fullrank
+	install $(RACER) $(DESTDIR)$(PREFIX)/bin/fullrank-bench
 	install -m 644 $(B)/libfullrank.a $(DESTDIR)$(PREFIX)/lib
 	for h in $(wildcard $(LIB_DIR:%=%/*.h) $(LIB_DIR:%=%/*.def)); do \
 	    install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/fullrank/$$h || exit 1; done
@@ -199,6 +206,6 @@ install: all
 	install -m 644 docs/fullrank.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
-	rm -rf build fullrank
+	rm -rf build fullrank fullrank-bench
 
 -include $(ALL_OBJ:.o=.d)

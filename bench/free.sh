@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What do the same bits cost?  Our training step against the same step with its sums set
-# free, taking turns (bench/run.sh): `make bench-free`.
+# free, taking turns: `make bench-free`.
 #
-#   bench/free.sh PATH/TO/step          variables as in bench/run.sh
+#   bench/free.sh PATH/TO/fullrank [OPTION...]      options of `fullrank bench step`
 #
 # Set free, in a copy of the sources:
 #   -ffast-math -ffp-contract=fast      the compiler may reorder, fuse and vectorise sums
@@ -12,9 +12,10 @@
 # and the partial sums are folded in any order by the compiler.  The kernels' fused
 # multiply-add in order of k is what a free library does too, so it stays.
 set -euo pipefail
-step=$(realpath "$1")
+program=$(realpath "$1")
+shift
 here=$(cd "$(dirname "$0")" && pwd)
-threads=${THREADS:-$(nproc)}
+threads=$(nproc)
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 
@@ -34,5 +35,5 @@ change nn/kern/kern.h "NN_ROWS = 256 " "NN_ROWS = 16384 "
 change nn/kern/conv.c "CHUNKS = 16," "CHUNKS = $threads,"
 
 echo "building the step with free sums"
-make build/bench/step >"$copy/log" 2>&1 || { cat "$copy/log" >&2; exit 1; }
-PEER=$copy/tree/build/bench/step THREADS=$threads "$here/run.sh" "$step"
+${MAKE:-make} fullrank-bench >"$copy/log" 2>&1 || { cat "$copy/log" >&2; exit 1; }
+"$program" bench step --peer "$copy/tree/fullrank-bench" "$@"

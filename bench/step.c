@@ -1,31 +1,17 @@
-/* One training step of ours, timed on demand: the counterpart of torch_step.py.
- *
- *   step MODEL BATCH THREADS
+/* One training step of ours; its counterpart in PyTorch is peers/torch_peer.py.
  *
  * The work: two views through backbone and SimSiam heads in two passes, the symmetric
  * loss with stop-gradient, backward, SGD with momentum and weight decay.  Images are
- * random and made beforehand: 28x28 grey, or 32x32 colour for resnet18.
- *
- * After two steps that warm up, it prints "ready" and facts.  Then every line it reads is
- * a number of seconds: it takes steps for that long and answers with the median time of
- * one, in milliseconds.  bench/run.sh talks to both sides in turn, so that both meet the
- * same weather on a shared machine.  At the end of its input it prints memory figures. */
+ * random and made beforehand: 28x28 grey, or 32x32 colour for resnet18. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
-#include "nn/base.h"
-#include "nn/kern/kern.h"
+#include "bench/bench.h"
 #include "nn/model.h"
-#include "nn/par.h"
 #include "nn/rng.h"
 #include "optim/opt.h"
 #include "ssl/method.h"
-
-enum { WARM_UP = 2, MAX_STEPS = 4096 };
 
 typedef struct setup {
     const nn_model *model;
@@ -38,14 +24,9 @@ typedef struct setup {
     nn_image_shape image;
     int batch;
     float *view[2];
+    long count;                         /* steps taken */
+    nn_arena forever, steps, scratch;
 } setup;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* A component's config: its defaults, with one integer setting replaced. */
 static void *config_of(nn_arena *a, const nn_setting *table, size_t size)
@@ -111,74 +92,72 @@ static float step(setup *s, long count)
     return value;
 }
 
-static int by_value(const void *a, const void *b)
+/* MODEL BATCH */
+static void *make(int words, char *const *word, char *why)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+    int batch;
 
-/* Median time of a step in milliseconds, over steps taken for `seconds`. */
-static double measure(setup *s, double seconds, long *count)
-{
-    double ms[MAX_STEPS], start = now(), last = start;
-    int steps = 0;
-
-    do {
-        float loss = step(s, (*count)++);
-        NN_NEED(isfinite(loss), "bench: the loss became %g", (double)loss);
-        double t = now();
-        ms[steps++] = 1e3 * (t - last);
-        last = t;
-    } while (last - start < seconds && steps < MAX_STEPS);
-    qsort(ms, (size_t)steps, sizeof *ms, by_value);
-    return ms[steps / 2];
-}
-
-static double resident_mib(void)
-{
-    struct rusage use;
-    getrusage(RUSAGE_SELF, &use);
-    return (double)use.ru_maxrss / 1024;
-}
-
-int main(int argc, char **argv)
-{
-    nn_arena forever = {0}, steps = {0}, scratch = {0};
-    setup s = {0};
-    long count = 0;
-    double seconds;
-
-    s.model = argc == 4 ? nn_model_find(argv[1]) : NULL;
-    s.batch = argc == 4 ? atoi(argv[2]) : 0;
-    int threads = argc == 4 ? atoi(argv[3]) : 0;
-    if (!s.model || s.batch < 2 || threads < 1) {
-        fputs("use: step MODEL BATCH THREADS (BATCH at least 2)\n", stderr);
-        return 2;
+    if (words != 2 || !nn_model_find(word[0]) || !bench_int(word[1], 2, 65536, &batch)) {
+        snprintf(why, BENCH_WHY, "no such model or batch");
+        return NULL;
     }
-    nn_par_set_threads(threads);
-    if (!nn_kern_choose(NULL)) {
-        fputs("step: FULLRANK_KERN names no kernel table of this processor\n", stderr);
-        return 2;
-    }
-    build(&s, &forever);
-    nn_tape_start(&s.tape, &steps, &scratch);
-    for (int i = 0; i < WARM_UP; i++)
-        step(&s, count++);
-    size_t grown = forever.grown + steps.grown + scratch.grown;
-
-    printf("ready kernel=%s parameters=%zu\n", nn_kern_now->name,
-           nn_store_count(&s.store));
-    fflush(stdout);
-    while (scanf("%lf", &seconds) == 1) {
-        printf("%.3f\n", measure(&s, seconds, &count));
-        fflush(stdout);
-    }
-    printf("rss_MiB=%.0f step_MiB=%.1f grown_after_warm_up=%zu\n", resident_mib(),
-           (double)steps.peak / (1 << 20),
-           forever.grown + steps.grown + scratch.grown - grown);
-    nn_tape_free(&s.tape);
-    nn_arena_free(&scratch);
-    nn_arena_free(&steps);
-    nn_arena_free(&forever);
-    return 0;
+    setup *s = calloc(1, sizeof *s);
+    NN_NEED(s, "bench: out of memory");
+    s->model = nn_model_find(word[0]);
+    s->batch = batch;
+    build(s, &s->forever);
+    nn_tape_start(&s->tape, &s->steps, &s->scratch);
+    step(s, s->count++);                /* the second step repeats the first one's memory */
+    return s;
 }
+
+static void run(void *state)
+{
+    setup *s = state;
+    float loss = step(s, s->count++);
+    NN_NEED(isfinite(loss), "bench: the loss became %g", (double)loss);
+}
+
+static void drop(void *state)
+{
+    setup *s = state;
+    nn_tape_free(&s->tape);
+    nn_arena_free(&s->scratch);
+    nn_arena_free(&s->steps);
+    nn_arena_free(&s->forever);
+    free(s);
+}
+
+const bench_item bench_item_step = { "step", make, run, NULL, drop };
+
+static int rows(int quick, bench_row *row, int most)
+{
+    static const struct { const char *set, *shape, *request; int quick; } list[] = {
+        { "resnet8", "resnet8, 28x28x1, batch 256", "step resnet8 256", 1 },
+        { "resnet18", "resnet18, 32x32x3, batch 64", "step resnet18 64", 0 },
+        { "resnet18", "resnet18, 32x32x3, batch 128", "step resnet18 128", 0 },
+        { "others", "conv3, 28x28x1, batch 256", "step conv3 256", 1 },
+    };
+    int n = 0;
+
+    for (size_t i = 0; i < NN_COUNT(list) && n < most; i++)
+        if (!quick || list[i].quick)
+            row[n++] = (bench_row){ list[i].set, list[i].shape, list[i].request, 0, 0 };
+    return n;
+}
+
+static const bench_goal goals[] = {
+    { "resnet18", "SimSiam step, ResNet-18 on 32x32", NULL, 1.8, 2.4, 0 },
+    { "resnet8", "SimSiam step, small ResNet on 28x28", NULL, 2, 4, 0 },
+    { "resnet18", "peak memory of the ResNet-18 step", NULL, 1.5, 2.2, 1 },
+    { "resnet18", "2 threads against 1, ResNet-18 step", "ours, 1 thread", 1.75, 1.9, 0 },
+    { "others", "SimSiam step, conv3", NULL, 0, 0, 0 },
+    { NULL, NULL, NULL, 0, 0, 0 }
+};
+
+const bench_kind bench_kind_step = {
+    .name = "step", .about = "one SimSiam training step beside PyTorch's, in both layouts",
+    .partner = { "ours", "torch contiguous", "torch channels_last", "ours, 1 thread" },
+    .baseline = "ours, 1 thread",
+    .rows = rows, .goals = goals, .seconds = 1, .rounds = 9, .fresh = 1,
+};

@@ -246,6 +246,31 @@ static void tile_taps(size_t kc, const float *const *pix, size_t at, const float
     FITTED(sum_taps, kc, pix, at, b, ldb);
 }
 
+/* s <- 0.999 s + 0.0001 tends to 0.1: never a denormal, never an overflow.  No two chains
+ * start alike, or the compiler would keep one of them. */
+static float burn(size_t n, const float *x)
+{
+    vec s[MR][NV], a = v_set1(0.999f), b = v_set1(0.0001f), all = v_zero();
+    UNROLL
+    for (int i = 0; i < MR; i++)
+        UNROLL
+        for (int v = 0; v < NV; v++)
+            s[i][v] = v_add(v_load(x), v_set1((float)(i * NV + v)));
+    for (size_t k = 0; k < n; k++) {
+        UNROLL
+        for (int i = 0; i < MR; i++)
+            UNROLL
+            for (int v = 0; v < NV; v++)
+                s[i][v] = v_fma(s[i][v], a, b);
+    }
+    UNROLL
+    for (int i = 0; i < MR; i++)
+        UNROLL
+        for (int v = 0; v < NV; v++)
+            all = v_add(all, s[i][v]);
+    return v_fold(all);
+}
+
 /* ---- sums over n elements: element i goes to lane i mod 16 ------------------------- */
 
 static float dot(size_t n, const float *x, const float *y)
@@ -564,7 +589,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .name = (text), .mr = MR, .nr = NR,                                              \
         .tile_panel = tile_panel, .tile_rows = tile_rows, .tile_taps = tile_taps,        \
         .tile_plain = tile_plain,                                                        \
-        .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,                            \
+        .burn = burn, .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,              \
         .exp = exp_each, .log = log_each, .tanh = tanh_each,                             \
         .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \
         .bn_sums = bn_sums, .bn_grad = bn_grad,                                          \

@@ -76,6 +76,10 @@ typedef struct nn_kern {
     void (*tile_plain)(size_t kc, const float *const *row, const float *b, size_t ldb,
                        const nn_tile *t);
 
+    /* n rounds of mr nr / 16 independent fused multiply-adds of 16 lanes: nothing but the
+     * arithmetic units, for measuring what they can do.  x: 16 numbers to start from */
+    float (*burn)(size_t n, const float *x);
+
     /* 16-lane sums over n elements */
     float (*dot)(size_t n, const float *x, const float *y);
     float (*sum)(size_t n, const float *x);
