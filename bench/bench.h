@@ -128,6 +128,7 @@ typedef struct bench_result {
     double ratio[BENCH_PARTNERS], low[BENCH_PARTNERS], high[BENCH_PARTNERS];
     int best;                           /* the fastest peer, 0: none */
     int rounds, dropped;
+    int disturbed;                      /* 1: no round was quiet; this is the last one */
     double stolen;                      /* share of the processor the host took, at most */
 } bench_result;
 

@@ -109,9 +109,11 @@ static int one_round(const bench_kind *k, const bench_row *row, bench_partner *p
     ticks after = read_ticks();
     double share = after.all > before.all
                        ? (after.stolen - before.stolen) / (after.all - before.all) : 0;
+    if (share > most_stolen && !at)
+        r->stolen = share;
     if (share > most_stolen)
         return 0;
-    r->stolen = share > r->stolen ? share : r->stolen;
+    r->stolen = at && r->stolen > share ? r->stolen : share;
     return 1;
 }
 
@@ -181,6 +183,8 @@ static int measure(const bench_kind *k, const bench_options *o, bench_partner *p
         else
             r->dropped++;
     }
+    if (!all.kept)              /* a figure with a warning is more than none */
+        all.kept = r->disturbed = 1;
     evaluate(k, &all, p, partners, r);
     if (k->fresh)
         ask_memory(p, partners, r);

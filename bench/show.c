@@ -76,7 +76,9 @@ void bench_show_row(const bench_kind *k, const bench_result *r, const bench_part
     if (r->best)
         printf("  %5.2f (%.2f to %.2f) %s", r->ratio[r->best], r->low[r->best],
                r->high[r->best], p[r->best].name);
-    if (r->dropped)
+    if (r->disturbed)
+        printf("  disturbed: the host took %.0f %%", 100 * r->stolen);
+    else if (r->dropped)
         printf("  %d of %d rounds dropped", r->dropped, r->dropped + r->rounds);
     putchar('\n');
     if (r->memory[0] > 0) {
@@ -151,6 +153,8 @@ static json_t *row_json(const bench_result *r, const bench_partner *p, int partn
                           "rounds", r->rounds, "dropped", r->dropped, "stolen",
                           r->stolen);
 
+    if (r->disturbed)
+        json_object_set_new(o, "disturbed", json_true());
     for (int i = 0; i < partners; i++)
         if (r->ms[i] > 0) {
             json_object_set_new(o, p[i].name, json_real(figure(r->row, r->ms[i])));

@@ -28,7 +28,11 @@ enum { ASIDE = 128 << 10 };
 
 /* Tiles of nearest-neighbour searches hold so many queries and rows of the bank
  * (metrics/knn.c): from there on their memory grows no more. */
-enum { QUERIES = 512, ROWS = 1024 };
+enum { QUERIES = 2048, ROWS = 1024 };
+
+/* Up to so many held-out images the evaluation is rehearsed as a whole: that takes a
+ * fraction of a second, and small products go other ways than those of their parts. */
+enum { WHOLE = 512 };
 
 static int least(int a, int b)
 {
@@ -168,11 +172,16 @@ static void rehearse_evaluation(rehearsal *r)
     int voters = least(bank, m->knn_k), first = least(bank, most(m->knn_k, ROWS));
     curve metrics = {0}, raw = {0};
 
+    if (n <= WHOLE) {
+        r->metrics_scratch = larger(rehearse_metrics(r, n, voters, 0),
+                                    rehearse_metrics(r, n, bank, 1));
+        return;
+    }
     for (size_t i = 0; i < NN_COUNT(bends); i++)
         if (bends[i] > low && bends[i] < n)
             low = bends[i];
     for (int i = 0; i < RUNGS; i++) {           /* of six equal steps up to the whole */
-        int images = n < 8 ? n : low + (n - low) * i / 6;
+        int images = low + (n - low) * i / 6;
         int rows = first + (int)((long)(bank - first) * i / 6);
         if (!i || (metrics.at[metrics.n - 1] < images && (i < 2 || low <= n / 2)))
             add_point(&metrics, images, rehearse_metrics(r, images, voters, 0));
