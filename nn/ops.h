@@ -39,8 +39,8 @@ nn_node *nn_soft_xent(nn_tape *t, nn_node *p, nn_node *z);
                                         /* mean_i -sum_k softmax(z)_k log softmax(p)_k */
 nn_node *nn_mean(nn_tape *t, nn_node *x);
 
-/* variance.c, covariance.c, crosscorr.c: one element out of a batch (N, d).  Variances and
- * covariances divide by N - ddof, ddof 0 or 1, N > ddof.
+/* variance.c, covariance.c, crosscorr.c: one element out of a batch (N, d).  Variances
+ * and covariances divide by N - ddof, ddof 0 or 1, N > ddof.
  *   variance     mean_j max(0, target - sqrt(var_j + eps))
  *   covariance   1/d sum_{j != k} cov_jk^2
  *   crosscorr    sum_j (1 - C_jj)^2 + lambda sum_{j != k} C_jk^2,  C = A'B / N, where the

@@ -1,5 +1,6 @@
 /* Variance, covariance and cross-correlation: against PyTorch (golden/make_gram.py), the
- * closed forms of the specification, plain sums in double, and between tables and teams. */
+ * closed forms of the specification, plain sums in double, and between tables and
+ * teams. */
 #include <check.h>
 #include <math.h>
 #include <signal.h>
@@ -27,7 +28,7 @@ static void start(void)
     nn_tape_start(&tape, &step, &scratch);
 }
 
-/* ---- what is compared: one loss of one or two batches -------------------------------- */
+/* ---- what is compared: one loss of one or two batches ----------------------------- */
 
 typedef nn_node *build(nn_node *a, nn_node *b, const float *set);
 
@@ -62,7 +63,8 @@ static nn_node *vicreg(nn_node *a, nn_node *b, const float *set)
 static nn_node *barlow(nn_node *a, nn_node *b, const float *set)
 {
     size_t d = (size_t)nn_cols(a);
-    nn_running r = { NN_NEW0(&memory, float, d), NN_NEW0(&memory, float, d), 0.1f, 1e-5f };
+    nn_running r = { NN_NEW0(&memory, float, d), NN_NEW0(&memory, float, d), 0.1f,
+                     1e-5f };
     (void)set;
     a = nn_batchnorm(&tape, a, NULL, NULL, NULL, NN_LINEAR, r);
     return nn_crosscorr(&tape, a, nn_batchnorm(&tape, b, NULL, NULL, NULL, NN_LINEAR, r),
@@ -79,13 +81,12 @@ enum { SUBJECTS = sizeof subjects / sizeof *subjects };
  * largest element.  A forgotten ddof or eps shows at 1e-3. */
 static const double TOLERANCE = 4e-6;
 
-static const golden_record *input(golden *g, const char *at, const char *name, nn_node **x)
+static void input(golden *g, const char *at, const char *name, nn_node **x)
 {
     char full[80];
     snprintf(full, sizeof full, "%s/%s", at, name);
     const golden_record *r = golden_find(g, full);
     *x = r ? nn_input(&tape, r->shape, r->val, 1) : NULL;
-    return r;
 }
 
 START_TEST(terms_and_their_gradients_match_pytorch)
@@ -138,7 +139,8 @@ START_TEST(a_constant_batch_costs_what_theory_says_and_rests)
         x[i] = 0.75f;
     start();
     for (int n = 4; n <= 15; n += 11) {                     /* both roads */
-        nn_node *a = batch(n, 60 / n, x), *b = batch(n, 60 / n, x), *l = vicreg(a, b, NULL);
+        nn_node *a = batch(n, 60 / n, x), *b = batch(n, 60 / n, x);
+        nn_node *l = vicreg(a, b, NULL);
         backward_of(l);
         ck_assert_double_eq_tol((double)nn_item(l), 24.75, 1e-5);   /* float32 of 24.75 */
         for (int i = 0; i < 60; i++)
@@ -203,7 +205,7 @@ START_TEST(uncorrelated_views_cost_nothing_and_opposite_ones_four_a_column)
 }
 END_TEST
 
-/* ---- the two roads, and their error -------------------------------------------------- */
+/* ---- the two roads, and their error ------------------------------------------------ */
 
 static float *normal(size_t n, uint64_t sample)
 {
@@ -244,7 +246,8 @@ START_TEST(both_roads_lead_to_the_same_covariance)
 }
 END_TEST
 
-/* The term and its gradient in double by the d x d definition; *whole: with the diagonal. */
+/* The term and its gradient in double by the d x d definition; *whole: with the
+ * diagonal. */
 static double define(int n, int d, const float *x, double *grad, double *whole)
 {
     double *z = NN_NEW(&memory, double, n * d), off = 0;
@@ -293,8 +296,9 @@ START_TEST(the_error_by_rows_is_small_against_the_whole)
     EXPECT(fabs((double)nn_item(k) - want) < 1e-6 * whole, "off by %g of the whole",
            fabs((double)nn_item(k) - want) / whole);
     if (!_i)
-        EXPECT(want > 0.9 * whole, "only %g of the whole is off the diagonal", want / whole);
-    for (int j = 0; j < D; j++) {                   /* 4 s_j z_ij / (d m), the second part */
+        EXPECT(want > 0.9 * whole, "only %g of the whole is off the diagonal",
+               want / whole);
+    for (int j = 0; j < D; j++) {               /* 4 s_j z_ij / (d m), the second part */
         double s = 0, most = 0, mean = 0;
         for (int i = 0; i < N; i++)
             mean += (double)x[i * D + j] / N;
@@ -313,7 +317,7 @@ START_TEST(the_error_by_rows_is_small_against_the_whole)
 }
 END_TEST
 
-/* ---- what is not finite, and what is not allowed --------------------------------------- */
+/* ---- what is not finite, and what is not allowed ----------------------------------- */
 
 START_TEST(a_number_that_is_none_is_not_lost)
 {
@@ -340,7 +344,7 @@ START_TEST(one_row_has_no_covariance)
 }
 END_TEST
 
-/* ---- tables and teams ------------------------------------------------------------------ */
+/* ---- tables and teams -------------------------------------------------------------- */
 
 /* Both roads; more than one stripe; on both sides of vectors of 16 and 64. */
 static const int sizes[][2] = { { 40, 150 }, { 70, 33 }, { 33, 64 }, { 5, 17 } };
@@ -368,6 +372,7 @@ static outcome outcome_of(int shape)
             memcpy(at + 1 + all, b->grad, sizeof(float) * all);
         nn_tape_reset(&tape);
     }
+    nn_tape_free(&tape);
     return o;
 }
 

@@ -23,7 +23,8 @@
  * packed block (262144 / (d + 1)). */
 static const int shapes[][3] = {
     { 1, 1, 1 },    { 5, 1, 3 },    { 1, 40, 1 },    { 17, 33, 2 },  { 300, 7, 5 },
-    { 100, 101, 8 }, { 33, 513, 64 }, { 700, 90, 64 }, { 20, 4100, 64 }, { 19, 260, 1100 },
+    { 100, 101, 8 }, { 33, 513, 64 }, { 700, 90, 64 }, { 20, 4100, 64 },
+    { 19, 260, 1100 },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -134,8 +135,8 @@ START_TEST(the_winner_is_the_nearest_within_rounding)
         cc = fmax(zz, 1) * 16;              /* winners are no longer than four times z */
         EXPECT(r <= least + 4 * u * (sqrt(zz * cc) + cc), "vector %zu: %g, not %g", i, r,
                least);
-        EXPECT(fabs((double)p.s.dist[i] - r) <= u * r, "vector %zu: distance %.9g, not %.9g",
-               i, (double)p.s.dist[i], r);
+        EXPECT(fabs((double)p.s.dist[i] - r) <= u * r, "vector %zu: distance %.9g, is %.9g", i,
+               (double)p.s.dist[i], r);
     }
 }
 END_TEST
@@ -183,7 +184,8 @@ START_TEST(equal_codes_and_equal_vectors_all_give_code_zero)
 END_TEST
 
 /* Offset 3000 and spread 1: h is 7e7 with steps of 8, so that without the guard scores
- * would be whole classes of ties.  Codes a quarter apart, vectors a tenth from their own. */
+ * would be whole classes of ties.  Codes a quarter apart, vectors a twentieth from
+ * their own. */
 START_TEST(a_common_offset_costs_no_digits)
 {
     problem p = problem_of(64, 64, 16);
@@ -223,7 +225,7 @@ START_TEST(a_vector_that_is_not_finite_is_counted_and_harms_no_other)
     p.z[3 * 20 + 7] = NAN;
     p.z[17 * 20] = INFINITY;
     for (size_t q = 0; q < 20; q++)
-        p.z[39 * 20 + q] = 3e38f;                           /* finite; its scores are not */
+        p.z[39 * 20 + q] = 3e38f;                   /* finite; its scores are not */
     search(&p);
     ck_assert_uint_eq(p.lost, 3);
     for (size_t i = 0; i < p.s.n; i++) {

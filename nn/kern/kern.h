@@ -145,7 +145,8 @@ typedef struct nn_kern {
                     const double *v, double *p);
 
     /* The best of z . c - h for nr vectors over panels of mr codes (nearest.h):
-     *   z(j,k) = z[k * nr + j]     panel p: h(i) = -code[i], c(i,k) = code[(k + 1) * mr + i]
+     *   z(j,k) = z[k * nr + j]
+     *   panel p: h(i) = -code[i], c(i,k) = code[(k + 1) * mr + i]
      *   code = code + p * (d + 1) * mr, its codes are number first + p * mr + i
      * best[j] is raised to the greatest score, which[j] set to the number of its code; a
      * score that is no greater than best[j] (or NaN) changes neither.  Every score is one

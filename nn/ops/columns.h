@@ -3,9 +3,9 @@
 
 #include "nn/ops/inner.h"
 
-/* Sums over the columns of a batch (rows, cols), for losses.  Rows are cut into stripes of
- * NN_STRIPE, summed in float within a stripe and folded in double as a tree: stripes are
- * small because the batches of these losses are short and wide, and a stripe is a job. */
+/* Sums over the columns of a batch (rows, cols), for losses.  Rows are cut into stripes
+ * of NN_STRIPE, summed in float within a stripe and folded in double as a tree: stripes
+ * are small because the batches of these losses are short and wide; a stripe is a job. */
 enum { NN_STRIPE = 32 };                /* part of the result's format */
 
 /* mean_j, and square_j = sum_i (x_ij - mean_j)^2 unless `square` is NULL. */

@@ -7,7 +7,8 @@
  * stands.  N < d: since |Z'Z| = |ZZ'| (Frobenius) and Z (Z'Z) = (ZZ') Z, by the N x N
  * matrix of the rows, from which the diagonal s_j = sum_i z_ij^2 is taken off:
  *
- *   k = 1/(d m^2) (|ZZ'|^2 - sum_j s_j^2)       dx_ij += 4 dk/(d m^2) ((ZZ' Z)_ij - s_j z_ij)
+ *   k = 1/(d m^2) (|ZZ'|^2 - sum_j s_j^2)
+ *   dx_ij += 4 dk/(d m^2) ((ZZ' Z)_ij - s_j z_ij)
  *
  * That is N/d of the work.  It is a difference: its error is that of the whole, diagonal
  * included, a few 1e-7 of |Z'Z|^2 / (d m^2).  Since N - 1 directions must hold d columns,

@@ -11,7 +11,8 @@
  *   dA += 2 lambda/N^2 BB' A + B diag(w)/N      dB += 2 lambda/N^2 AA' B + A diag(w)/N
  *
  * The sum off the diagonal is again a difference of the whole and the diagonal; with
- * standardised columns the whole is at least d/(N - 1) times a fully correlated diagonal. */
+ * standardised columns the whole is at least d/(N - 1) times a fully correlated
+ * diagonal. */
 #include "nn/base.h"
 #include "nn/kern/gemm.h"
 #include "nn/ops/columns.h"
@@ -76,7 +77,8 @@ static void side(nn_node *x, const float *gram, const float *other, const float 
     if (!dx)
         return;
     nn_column_lean(n, d, other, NULL, w, add, dx, scratch);
-    nn_gemm(n, d, n, (nn_mat){ gram, n, 1 }, (nn_mat){ x->val, d, 1 }, dx, d, &e, scratch);
+    nn_gemm(n, d, n, (nn_mat){ gram, n, 1 }, (nn_mat){ x->val, d, 1 }, dx, d, &e,
+            scratch);
 }
 
 static void crosscorr_backward(nn_node *y, nn_arena *scratch)
@@ -103,10 +105,12 @@ static void crosscorr_backward(nn_node *y, nn_arena *scratch)
     nn_epilogue e = {0};
     float *dx = nn_grad_into(a, &e.add);
     if (dx)
-        nn_gemm(n, d, d, (nn_mat){ b->val, d, 1 }, (nn_mat){ p, 1, d }, dx, d, &e, scratch);
+        nn_gemm(n, d, d, (nn_mat){ b->val, d, 1 }, (nn_mat){ p, 1, d }, dx, d, &e,
+                scratch);
     dx = nn_grad_into(b, &e.add);
     if (dx)
-        nn_gemm(n, d, d, (nn_mat){ a->val, d, 1 }, (nn_mat){ p, d, 1 }, dx, d, &e, scratch);
+        nn_gemm(n, d, d, (nn_mat){ a->val, d, 1 }, (nn_mat){ p, d, 1 }, dx, d, &e,
+                scratch);
 }
 
 nn_node *nn_crosscorr(nn_tape *t, nn_node *a, nn_node *b, float lambda)

@@ -6,7 +6,8 @@
  *
  * The mean's own part of the gradient vanishes, since differences from it sum to zero.
  * The root makes the push on a column independent of its spread, until eps outweighs it:
- * a column of variance zero is a point of rest.  A column that is not finite makes v NaN. */
+ * a column of variance zero is a point of rest.  A column that is not finite makes v
+ * NaN. */
 #include <math.h>
 #include <string.h>
 

@@ -30,7 +30,7 @@ typedef struct search {
     const nn_search *s;
     const nn_kern *kern;
     size_t mr, nr;
-    double *part;                       /* per chunk of codes: d sums, and one of squares */
+    double *part;                       /* per chunk of codes: d sums, one of squares */
     float *mean;                        /* of the codes: d numbers */
     int far;                            /* 1: it is taken off */
     size_t from, codes;                 /* the block at hand */

@@ -17,8 +17,9 @@
  * the scores.  Where |mean of the codes| > 3 times their root mean square distance from
  * it, the mean is taken off codes and vectors before scoring; distances do not change.
  *
- * A vector has no nearest code if it is not finite, if its scores overflow, or if any code
- * is not finite or longer than float32 can square.  It then gets index 0 and distance NaN.
+ * A vector has no nearest code if it is not finite, if its scores overflow, or if any
+ * code is not finite or longer than float32 can square.  It then gets index 0 and a
+ * distance of NaN.
  *
  * The n x k scores are never stored: scratch takes 8 bytes per vector, 1 MiB (more if one
  * panel of codes is more) for packed codes and 128 KiB a thread for packed vectors. */
@@ -33,8 +34,8 @@ typedef struct nn_search {
 /* Returns the number of vectors without a nearest code: 0 if all is well. */
 size_t nn_search_nearest(const nn_search *s, nn_arena *scratch);
 
-/* The vectors of each code: those of code j are row[first[j]] .. row[first[j + 1] - 1], in
- * ascending order.  first[j + 1] - first[j] is the number of hits.  From the arena `a`. */
+/* The vectors of each code: those of code j are row[first[j]] .. row[first[j + 1] - 1],
+ * ascending.  first[j + 1] - first[j] is the number of hits.  From the arena `a`. */
 typedef struct nn_members { size_t k, *first; int *row; } nn_members;
 
 nn_members nn_code_members(size_t n, size_t k, const int *index, nn_arena *a);
