@@ -135,8 +135,9 @@ START_TEST(the_winner_is_the_nearest_within_rounding)
         cc = fmax(zz, 1) * 16;              /* winners are no longer than four times z */
         EXPECT(r <= least + 4 * u * (sqrt(zz * cc) + cc), "vector %zu: %g, not %g", i, r,
                least);
-        EXPECT(fabs((double)p.s.dist[i] - r) <= u * r, "vector %zu: distance %.9g, is %.9g", i,
-               (double)p.s.dist[i], r);
+        EXPECT(fabs((double)p.s.dist[i] - r) <= u * r,
+               "vector %zu: distance %.9g, not %.9g",
+               i, (double)p.s.dist[i], r);
     }
 }
 END_TEST
