@@ -17,7 +17,7 @@ typedef struct met_view {
     int usable;
     nn_arena *arena;                    /* holds what is below; the caller rewinds it */
     float *unit;                        /* rows of length one (eps 1e-12) */
-    double *mean;                       /* column means */
+    double *mean;                       /* column means (d), from the start */
     double *lambda;                     /* eigenvalues of the centred covariance */
     double *sigma;                      /* singular values of the uncentred X */
     double *nearest;                    /* distances to the k nearest others */
@@ -25,7 +25,6 @@ typedef struct met_view {
 
 met_view met_view_of(nn_arena *a, const float *x, int n, int d, int k);
 const float  *met_unit(met_view *v);            /* (n, d) */
-const double *met_mean(met_view *v);            /* (d) */
 const double *met_lambda(met_view *v);          /* (d), of /(n-1), descending, >= 0 */
 const double *met_sigma(met_view *v);           /* (min(n, d)), descending, >= 0 */
 const double *met_nearest(met_view *v);         /* (n, k), ascending in each row; a row

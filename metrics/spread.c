@@ -41,7 +41,7 @@ static double raw(met_view *v, int count_dead)
 {
     if (!v->usable)
         return NAN;
-    const double *mean = met_mean(v);
+    const double *mean = v->mean;
     size_t mark = nn_arena_mark(v->arena);
     double *std = NN_NEW(v->arena, double, v->d), sum = 0;
 

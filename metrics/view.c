@@ -49,7 +49,13 @@ met_view met_view_of(nn_arena *a, const float *x, int n, int d, int k)
         v.k = n - 1;
     if (v.k < 1)
         v.k = 1;
-    v.usable = n >= 2 && met_finite(x, (size_t)n * (size_t)d);
+    if (n >= 2) {
+        v.mean = NN_NEW(a, double, d);
+        nn_col_mean(n, d, x, v.mean, a);
+        v.usable = 1;
+        for (int j = 0; j < d; j++)             /* no sum of floats leaves a double */
+            v.usable &= isfinite(v.mean[j]) != 0;
+    }
     return v;
 }
 
@@ -113,15 +119,6 @@ const float *met_unit(met_view *v)
         met_unit_rows(v->n, v->d, v->x, v->unit);
     }
     return v->unit;
-}
-
-const double *met_mean(met_view *v)
-{
-    if (!v->mean) {
-        v->mean = NN_NEW(v->arena, double, v->d);
-        nn_col_mean(v->n, v->d, v->x, v->mean, v->arena);
-    }
-    return v->mean;
 }
 
 typedef struct spread {
@@ -195,7 +192,7 @@ const double *met_lambda(met_view *v)
 {
     if (!v->lambda) {
         v->lambda = NN_NEW0(v->arena, double, v->d);
-        met_spectrum(v->n, v->d, v->x, met_mean(v), v->n - 1, v->lambda, v->arena);
+        met_spectrum(v->n, v->d, v->x, v->mean, v->n - 1, v->lambda, v->arena);
     }
     return v->lambda;
 }
@@ -308,7 +305,7 @@ const double *met_nearest(met_view *v)
 {
     if (!v->nearest) {
         v->nearest = NN_NEW0(v->arena, double, (size_t)v->n * v->k);
-        const double *mean = met_mean(v);
+        const double *mean = v->mean;
         size_t mark = nn_arena_mark(v->arena), n = (size_t)v->n, d = (size_t)v->d;
         size_t team = (size_t)nn_par_threads();
         search f = { .v = v, .nearest = v->nearest };

@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "nn/base.h"
@@ -22,6 +23,13 @@ static pair at(const double *p)
 static void put(double *p, pair x)
 {
     *(loose *)p = x;
+}
+
+typedef float two __attribute__((vector_size(8), aligned(4), may_alias));
+
+static pair wide(const float *x)
+{
+    return __builtin_convertvector(*(const two *)x, pair);
 }
 
 enum {
@@ -97,13 +105,14 @@ static double reflector(int n, double *x, double *e)
  * `a` is a copy with rows `gap` apart, a multiple of 8, of which the lower triangle and
  * the diagonal blocks of 8 x 8 are kept; u, q and v are zero from the active rows on.  A
  * step is cut into parts by the rows that are left, never by the team: each part adds
- * into a p of its own. */
-enum { BLOCK = 8, PARTS = 4, TOGETHER = 768 };
+ * into a p of its own.  Below SOME rows a step is shorter than waking a second thread. */
+enum { BLOCK = 8, PARTS = 4, SOME = 256, MANY = 1024 };
 
 typedef struct shrink {
     int n, active, parts;               /* rows left; parts of this step */
     size_t gap;
     double *a, *u, *q, *v, *p;          /* p (PARTS, gap) */
+    atomic_int taken[PARTS];
 } shrink;
 
 /* First row of part k: parts of about the same area. */
@@ -113,15 +122,21 @@ static int part_row(const shrink *s, int k)
     return BLOCK * (int)(blocks * sqrt((double)k / s->parts));
 }
 
+/* A job is a part that nobody has taken yet; a thread looks first for the one that it had
+ * in the step before, whose rows are in its cache.  Who does which cannot be seen. */
 static void reflect_part(void *ctx, size_t job, int worker)
 {
-    const shrink *s = ctx;
-    int end = part_row(s, (int)job + 1);
-    double *p = s->p + job * s->gap;
-    (void)worker;
+    shrink *s = ctx;
+    int part = worker * s->parts / nn_par_threads();
+    (void)job;
+
+    while (atomic_exchange(&s->taken[part], 1))
+        part = (part + 1) % s->parts;
+    int end = part_row(s, part + 1);
+    double *p = s->p + (size_t)part * s->gap;
 
     memset(p, 0, sizeof *p * s->gap);
-    for (int j = part_row(s, (int)job); j < end; j += BLOCK)
+    for (int j = part_row(s, part); j < end; j += BLOCK)
         nn_kern_now->reflect((size_t)j, s->a + (size_t)j * s->gap, s->gap, s->u, s->q,
                              s->v, p);
 }
@@ -164,7 +179,9 @@ static void tridiagonal(int n, double *a, size_t gap, double *w, double *e, doub
         memcpy(s.v, row, sizeof *row * (size_t)i);
 
         s.active = i;
-        s.parts = i < TOGETHER ? 1 : PARTS;
+        s.parts = i < SOME ? 1 : i < MANY ? 2 : PARTS;
+        for (int k = 0; k < PARTS; k++)
+            atomic_store(&s.taken[k], 0);
         nn_par_run((size_t)s.parts, reflect_part, &s);
         nn_fold_double(s.p, (size_t)s.parts, gap);
         memcpy(s.u, s.v, sizeof *s.u * (size_t)i);
@@ -650,11 +667,10 @@ static int least(int a, int b)
 /* to = x - mean in doubles; NN_PANEL of them, zeros behind the first n */
 static void centre(int n, const float *x, const double *mean, double *to)
 {
-    typedef float two __attribute__((vector_size(8), aligned(4), may_alias));
     int j = 0;
 
     for (; j + 2 <= n; j += 2) {
-        pair v = __builtin_convertvector(*(const two *)(x + j), pair);
+        pair v = wide(x + j);
         put(to + j, mean ? v - at(mean + j) : v);
     }
     for (; j < n; j++)
@@ -748,9 +764,14 @@ static void sum_chunk(void *ctx, size_t job, int worker)
     (void)worker;
 
     memset(s, 0, sizeof *s * (size_t)m->d);
-    for (int i = first; i < end; i++)
-        for (int j = 0; j < m->d; j++)
-            s[j] += m->x[(size_t)i * m->d + j];
+    for (int i = first; i < end; i++) {
+        const float *x = m->x + (size_t)i * m->d;
+        int j = 0;
+        for (; j + 2 <= m->d; j += 2)
+            put(s + j, at(s + j) + wide(x + j));
+        for (; j < m->d; j++)
+            s[j] += x[j];
+    }
 }
 
 void nn_col_mean(int n, int d, const float *x, double *mean, nn_arena *scratch)
