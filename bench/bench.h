@@ -37,7 +37,7 @@ typedef struct bench_item {
 } bench_item;
 
 extern const bench_item bench_item_peak, bench_item_gemm, bench_item_syrk,
-    bench_item_conv, bench_item_step, bench_item_vicreg, bench_item_tree, bench_item_lid,
+    bench_item_conv, bench_item_step, bench_item_build, bench_item_vicreg, bench_item_tree, bench_item_lid,
     bench_item_vq, bench_item_erank, bench_item_knn, bench_item_metrics;
 
 /* Serves requests from standard input until it ends; returns an exit code.  `side` is
@@ -65,6 +65,7 @@ typedef struct bench_partner {
     const char *name;
     int pid, to, from;                  /* pid 0: not there */
     char version[256];                  /* or why it is not there */
+    double started;                     /* milliseconds from its start to its first word */
 } bench_partner;
 
 typedef struct bench_reply { double ms, value; char why[BENCH_WHY]; } bench_reply;
@@ -103,6 +104,8 @@ typedef struct bench_kind {
     double seconds;                     /* a turn */
     int rounds;
     int fresh;                          /* 1: new partners for every row, and memory */
+    const char *first;                  /* what comes before the first step, or NULL: how long
+                                           it takes from the start of a process is shown */
     int bind;                           /* 1: threads of all sides are bound to cores */
 } bench_kind;
 
@@ -134,6 +137,8 @@ typedef struct bench_result {
 
 int  bench_conduct(const bench_kind *k, const bench_options *o);    /* an exit code */
 
+/* milliseconds from the start of each process until the kind's `first` was done */
+void bench_show_start(const bench_partner *p, int partners);
 void bench_show_head(const bench_kind *k, const bench_options *o, const bench_partner *p,
                      int partners);
 void bench_show_row(const bench_kind *k, const bench_result *r, const bench_partner *p,

@@ -191,6 +191,20 @@ static int measure(const bench_kind *k, const bench_options *o, bench_partner *p
     return 1;
 }
 
+/* The processes have just said their first word; what else comes before the first step? */
+static void time_first(const bench_kind *k, bench_partner *p, int partners)
+{
+    bench_reply reply;
+
+    for (int i = 0; i < partners; i++) {
+        double from = bench_now();
+        if (bench_partner_ask(&p[i], 0, k->first, &reply))
+            p[i].started += 1e3 * (bench_now() - from);
+        else
+            p[i].started = 0;
+    }
+}
+
 static int any(const bench_row *row, int rows, const char *text)
 {
     for (int i = 0; i < rows; i++)
@@ -217,8 +231,12 @@ int bench_conduct(const bench_kind *k, const bench_options *o)
         fprintf(stderr, "bench: our own side did not start: %s\n", p[0].version);
         return NN_ERUN;
     }
+    if (k->first)
+        time_first(k, p, partners);
     if (!o->json)
         bench_show_head(k, o, p, partners);
+    if (!o->json && k->first)
+        bench_show_start(p, partners);
     for (int i = 0; i < rows; i++) {
         if (o->only && !any(&list[i], 1, o->only))
             continue;

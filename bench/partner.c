@@ -89,6 +89,7 @@ void bench_partner_start(bench_partner *p, const char *name, const char *peer, i
     *p = (bench_partner){ .name = name };
     if (strcmp(name, "ours, 1 thread") == 0)
         threads = 1;
+    const double start = bench_now();
     command(name, strcmp(name, "peer") == 0 ? peer : NULL, threads, arg, text,
             sizeof text);
     NN_NEED(pipe2(to, O_CLOEXEC) == 0 && pipe2(from, O_CLOEXEC) == 0,
@@ -105,6 +106,7 @@ void bench_partner_start(bench_partner *p, const char *name, const char *peer, i
         snprintf(line, sizeof line, "- did not start%s",
                  strncmp(name, "torch", 5) == 0
                      ? " (PYTHON names a Python with torch: pip install torch)" : "");
+    p->started = 1e3 * (bench_now() - start);
     snprintf(p->version, sizeof p->version, "%.250s",
              strncmp(line, "ready ", 6) == 0 ? line + 6 : line + (line[0] == '-' ? 2 : 0));
     if (strncmp(line, "ready", 5) != 0)

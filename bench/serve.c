@@ -14,7 +14,7 @@ enum { WORDS = 12, LINE = 256, RUNS = 4096 };
 
 static const bench_item *const ours[] = {
     &bench_item_peak, &bench_item_gemm, &bench_item_syrk, &bench_item_conv,
-    &bench_item_step, &bench_item_vicreg, &bench_item_tree, &bench_item_lid,
+    &bench_item_step, &bench_item_build, &bench_item_vicreg, &bench_item_tree, &bench_item_lid,
     &bench_item_vq, &bench_item_erank, &bench_item_knn, &bench_item_metrics,
     NULL
 };

@@ -57,6 +57,17 @@ void bench_show_head(const bench_kind *k, const bench_options *o, const bench_pa
     fflush(stdout);
 }
 
+void bench_show_start(const bench_partner *p, int partners)
+{
+    printf("%-67s %9.4g    ms", "start of the process to first step begun (no data)", p[0].started);
+    for (int i = 1; i < partners; i++) {
+        int wide = (int)strlen(p[i].name);
+        printf(" %*.4g", wide > 9 ? wide : 9, p[i].started);
+    }
+    putchar('\n');
+    fflush(stdout);
+}
+
 void bench_show_row(const bench_kind *k, const bench_result *r, const bench_partner *p,
                     int partners)
 {
@@ -181,12 +192,14 @@ json_t *bench_json(const bench_kind *k, const bench_options *o, const bench_resu
                    int rows, const bench_partner *p, int partners)
 {
     char cpu[256], date[16];
-    json_t *list = json_array(), *goals = json_array(), *sides = json_object();
+    json_t *list = json_array(), *goals = json_array(), *sides = json_object(), *starts = json_object();
 
     processor(cpu, sizeof cpu);
     today(date, sizeof date);
     for (int i = 0; i < partners; i++)
         json_object_set_new(sides, p[i].name, json_string(p[i].version));
+    for (int i = 0; k->first && i < partners; i++)
+        json_object_set_new(starts, p[i].name, json_real(p[i].started));
     for (int i = 0; i < rows; i++)
         json_array_append_new(list, row_json(&r[i], p, partners));
     for (const bench_goal *g = k->goals; g->set; g++) {
@@ -198,7 +211,7 @@ json_t *bench_json(const bench_kind *k, const bench_options *o, const bench_resu
                 g->against ? g->against : "the fastest", "ratio", mean, "shapes", n,
                 "must", g->must, "aim", g->aim, "met", mean >= g->must));
     }
-    return json_pack("{ss ss ss si sf so so so}", "bench", k->name, "date", date,
+    return json_pack("{ss ss ss si sf so so so so}", "bench", k->name, "date", date,
                      "processor", cpu, "threads", o->threads, "seconds", k->seconds,
-                     "sides", sides, "rows", list, "goals", goals);
+                     "sides", sides, "start_ms", starts, "rows", list, "goals", goals);
 }

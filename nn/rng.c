@@ -41,6 +41,13 @@ nn_rng nn_rng_at(uint64_t seed, nn_purpose purpose, uint32_t epoch, uint64_t sam
     return r;
 }
 
+void nn_rng_skip(nn_rng *r, uint32_t blocks)
+{
+    NN_NEED(r->counter[0] == 0 && !r->left && !r->spared,
+            "random numbers: skipped in the middle of a stream");
+    r->counter[0] = blocks;
+}
+
 uint32_t nn_rng_u32(nn_rng *r)
 {
     if (!r->left) {

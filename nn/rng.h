@@ -30,6 +30,8 @@ typedef struct nn_rng {
 
 /* epoch < 2^24, purpose < 2^8 */
 nn_rng   nn_rng_at(uint64_t seed, nn_purpose purpose, uint32_t epoch, uint64_t sample);
+void     nn_rng_skip(nn_rng *r, uint32_t blocks);        /* right after nn_rng_at: leaves out
+                                                    so many blocks of four words */
 uint32_t nn_rng_u32(nn_rng *r);                  /* 1 word */
 float    nn_rng_float(nn_rng *r);                /* [0, 1), multiples of 2^-24; 1 word */
 double   nn_rng_double(nn_rng *r);               /* [0, 1), multiples of 2^-53; 2 words */

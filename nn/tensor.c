@@ -220,18 +220,50 @@ void nn_init_constant(nn_param *p, float value)
         p->val[i] = value;
 }
 
+/* Values come in jobs of CHUNK: every job begins at its own block of random words, so who
+ * makes which cannot be seen. */
+enum { CHUNK = 1 << 14 };
+
+typedef struct filling {
+    nn_rng start;                       /* of value 0 */
+    float *val;
+    size_t count;
+    double bound, std;                  /* uniform in +-bound, or std times a normal */
+} filling;
+
+static void fill_job(void *ctx, size_t job, int worker)
+{
+    const filling *f = ctx;
+    size_t from = job * CHUNK, end = from + CHUNK < f->count ? from + CHUNK : f->count;
+    nn_rng r = f->start;
+    (void)worker;
+
+    if (f->std > 0) {                   /* one word a normal: a block gives four */
+        nn_rng_skip(&r, (uint32_t)(from / 4));
+        for (size_t i = from; i < end; i++)
+            f->val[i] = (float)(f->std * nn_rng_normal(&r));
+    } else {                            /* two words each */
+        nn_rng_skip(&r, (uint32_t)(from / 2));
+        for (size_t i = from; i < end; i++)
+            f->val[i] = (float)nn_rng_range(&r, -f->bound, f->bound);
+    }
+}
+
+static void fill(const nn_store *s, nn_param *p, double bound, double std)
+{
+    filling f = { .start = nn_rng_at(s->seed, NN_RNG_INIT, 0, nn_hash_name(p->name)),
+                  .val = p->val, .count = nn_shape_count(&p->shape), .bound = bound,
+                  .std = std };
+    nn_par_run((f.count + CHUNK - 1) / CHUNK, fill_job, &f);
+}
+
 void nn_init_uniform(nn_store *s, nn_param *p, double bound)
 {
-    nn_rng r = nn_rng_at(s->seed, NN_RNG_INIT, 0, nn_hash_name(p->name));
-    size_t count = nn_shape_count(&p->shape);
-    for (size_t i = 0; i < count; i++)
-        p->val[i] = (float)nn_rng_range(&r, -bound, bound);
+    fill(s, p, bound, 0);
 }
 
 void nn_init_normal(nn_store *s, nn_param *p, double std)
 {
-    nn_rng r = nn_rng_at(s->seed, NN_RNG_INIT, 0, nn_hash_name(p->name));
-    size_t count = nn_shape_count(&p->shape);
-    for (size_t i = 0; i < count; i++)
-        p->val[i] = (float)(std * nn_rng_normal(&r));
+    NN_NEED(std > 0, "init: %s wants a spread above 0, got %g", p->name, std);
+    fill(s, p, 0, std);
 }

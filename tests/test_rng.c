@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/par.h"
 #include "nn/rng.h"
+#include "nn/tensor.h"
 #include "tests/suites.h"
 
 /* Counter and key, then the block.  The first three are the philox4x32 10 lines of the
@@ -265,6 +267,40 @@ START_TEST(names_hash_as_published)
 }
 END_TEST
 
+START_TEST(a_stream_can_begin_at_any_block)
+{
+    nn_rng all = nn_rng_at(7, NN_RNG_TEST, 1, 2), part = all;
+    for (int i = 0; i < 4 * 1000; i++)
+        nn_rng_u32(&all);
+    nn_rng_skip(&part, 1000);
+    for (int i = 0; i < 9; i++)
+        ck_assert_uint_eq(nn_rng_u32(&part), nn_rng_u32(&all));
+}
+END_TEST
+
+/* However many threads make them: 40,000 values are three jobs, the last of them short. */
+START_TEST(initial_values_are_those_of_one_stream)
+{
+    enum { COUNT = 40001 };
+    nn_arena a = {0};
+    nn_store s = { .arena = &a, .seed = 5 };
+    nn_param *n = nn_store_add(&s, "normal", NN_PARAMETER, nn_shape1(COUNT));
+    nn_param *u = nn_store_add(&s, "uniform", NN_PARAMETER, nn_shape1(COUNT));
+    nn_rng rn = nn_rng_at(5, NN_RNG_INIT, 0, nn_hash_name("normal"));
+    nn_rng ru = nn_rng_at(5, NN_RNG_INIT, 0, nn_hash_name("uniform"));
+
+    nn_par_set_threads(_i);
+    nn_init_normal(&s, n, 0.5);
+    nn_init_uniform(&s, u, 0.25);
+    for (int i = 0; i < COUNT; i++) {
+        float normal = (float)(0.5 * nn_rng_normal(&rn));
+        float uniform = (float)nn_rng_range(&ru, -0.25, 0.25);
+        ck_assert_msg(n->val[i] == normal && u->val[i] == uniform, "value %d", i);
+    }
+    nn_arena_free(&a);
+}
+END_TEST
+
 Suite *suite_rng(void)
 {
     Suite *s = suite_create("rng");
@@ -286,6 +322,8 @@ Suite *suite_rng(void)
     tcase_add_test(tc, all_permutations_are_equally_likely);
     tcase_add_test(tc, every_part_of_the_address_matters);
     tcase_add_test(tc, names_hash_as_published);
+    tcase_add_test(tc, a_stream_can_begin_at_any_block);
+    tcase_add_loop_test(tc, initial_values_are_those_of_one_stream, 1, 4);
     suite_add_tcase(s, tc);
     return s;
 }
