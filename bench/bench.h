@@ -15,13 +15,13 @@
  * weather; a round gives one ratio, and what is reported is the median of the rounds.
  *
  * The words they exchange, one line each:
- *   request   SECONDS ITEM WORD...       work on the item for about so long, at least once
+ *   request   SECONDS ITEM WORD...       work on it for about so long, at least once
  *   answer    MILLISECONDS VALUE         median time of one, and a number that all sides
  *                                        must agree on (nan: nothing to compare)
  *             - REASON                   cannot be done here
  * A new partner begins with "ready VERSION" or "- REASON". */
 
-/* ---- what a partner can do (serve.c) ------------------------------------------------- */
+/* ---- what a partner can do (serve.c) ----------------------------------------------- */
 
 /* make prepares an item from the words that follow its name, run does it once, value is
  * what to compare, drop frees.  make returns NULL for words it does not know; then `why`
@@ -37,14 +37,15 @@ typedef struct bench_item {
 } bench_item;
 
 extern const bench_item bench_item_peak, bench_item_gemm, bench_item_syrk,
-    bench_item_conv, bench_item_step, bench_item_build, bench_item_vicreg, bench_item_tree, bench_item_lid,
-    bench_item_vq, bench_item_erank, bench_item_knn, bench_item_metrics;
+    bench_item_conv, bench_item_step, bench_item_build, bench_item_vicreg,
+    bench_item_tree, bench_item_lid, bench_item_vq, bench_item_erank, bench_item_knn,
+    bench_item_metrics;
 
 /* Serves requests from standard input until it ends; returns an exit code.  `side` is
  * "ours" or the name of a library (blas.c, onednn.c). */
 int bench_serve(const char *side, int threads);
 
-/* Another library's items: NULL-terminated, or NULL with a reason; `version` is filled. */
+/* Another library's items: NULL-terminated, or NULL with a reason; fills `version`. */
 const bench_item *const *bench_blas_open(const char *side, int threads, char *version,
                                          char *why);
 const bench_item *const *bench_onednn_open(const char *side, int threads, char *version,
@@ -59,13 +60,13 @@ float *bench_new(size_t n, unsigned stream);        /* 64-byte aligned; free() *
 int    bench_int(const char *word, int least, int most, int *out);  /* 1: fits */
 double bench_now(void);                             /* seconds */
 
-/* ---- partners (partner.c) ------------------------------------------------------------ */
+/* ---- partners (partner.c) ---------------------------------------------------------- */
 
 typedef struct bench_partner {
     const char *name;
     int pid, to, from;                  /* pid 0: not there */
     char version[256];                  /* or why it is not there */
-    double started;                     /* milliseconds from its start to its first word */
+    double started;                     /* ms from its start to its first word */
 } bench_partner;
 
 typedef struct bench_reply { double ms, value; char why[BENCH_WHY]; } bench_reply;
@@ -77,7 +78,7 @@ int  bench_partner_ask(bench_partner *p, double seconds, const char *request,
                        bench_reply *r);             /* 1: done */
 void bench_partner_stop(bench_partner *p);
 
-/* ---- what is compared (gemm.c, conv.c, step.c, losses.c, metrics.c) ------------------ */
+/* ---- what is compared (gemm.c, conv.c, step.c, losses.c, metrics.c) ---------------- */
 
 enum { BENCH_PARTNERS = 6, BENCH_ROUNDS = 64 };
 
@@ -86,7 +87,7 @@ typedef struct bench_row {
     const char *shape;                  /* as printed */
     const char *request;
     double flops;                       /* of one; 0: milliseconds are shown */
-    double agree;                       /* values may differ by this, relative; 0: not compared */
+    double agree;                       /* values may differ by so much, 0: not asked */
 } bench_row;
 
 typedef struct bench_goal {
@@ -98,21 +99,21 @@ typedef struct bench_goal {
 typedef struct bench_kind {
     const char *name, *about;
     const char *partner[BENCH_PARTNERS];    /* ours first; NULL-terminated unless full */
-    const char *baseline;               /* our own other form: never the best peer, or NULL */
+    const char *baseline;               /* our own other form, never a peer; or NULL */
     int (*rows)(int quick, bench_row *row, int most);   /* the list; returns its length */
     const bench_goal *goals;            /* up to set == NULL */
     double seconds;                     /* a turn */
     int rounds;
     int fresh;                          /* 1: new partners for every row, and memory */
-    const char *first;                  /* what comes before the first step, or NULL: how long
-                                           it takes from the start of a process is shown */
+    const char *first;                  /* what comes before a step, or NULL: how long it
+                                           takes from a process's start is shown */
     int bind;                           /* 1: threads of all sides are bound to cores */
 } bench_kind;
 
 extern const bench_kind bench_kind_gemm, bench_kind_conv, bench_kind_step,
     bench_kind_losses, bench_kind_metrics;
 
-/* ---- the conductor (conduct.c) and what it prints (show.c) --------------------------- */
+/* ---- the conductor (conduct.c) and what it prints (show.c) ------------------------- */
 
 typedef struct bench_options {
     int threads, rounds, quick, json;   /* 0: as the kind has it */
@@ -132,7 +133,7 @@ typedef struct bench_result {
     int best;                           /* the fastest peer, 0: none */
     int rounds, dropped;
     int disturbed;                      /* 1: no round was quiet; this is the last one */
-    double stolen;                      /* share of the processor the host took, at most */
+    double stolen;                      /* share of the processor that the host took */
 } bench_result;
 
 int  bench_conduct(const bench_kind *k, const bench_options *o);    /* an exit code */

@@ -53,12 +53,10 @@ static void gemm_run(void *state)
     int lda = p->ta == 'N' ? p->k : p->m, ldb = p->tb == 'N' ? p->n : p->k;
 
     if (blas.dnnl)
-        blas.dnnl(p->ta, p->tb, p->m, p->n, p->k, 1, p->x, lda, p->y, ldb, 0, p->c,
-                     p->n);
+        blas.dnnl(p->ta, p->tb, p->m, p->n, p->k, 1, p->x, lda, p->y, ldb, 0, p->c, p->n);
     else
-        blas.gemm(ROW_MAJOR, p->ta == 'N' ? PLAIN : TURNED,
-                     p->tb == 'N' ? PLAIN : TURNED, p->m, p->n, p->k, 1, p->x, lda, p->y,
-                     ldb, 0, p->c, p->n);
+        blas.gemm(ROW_MAJOR, p->ta == 'N' ? PLAIN : TURNED, p->tb == 'N' ? PLAIN : TURNED,
+                  p->m, p->n, p->k, 1, p->x, lda, p->y, ldb, 0, p->c, p->n);
 }
 
 static double gemm_value(void *state)
@@ -123,8 +121,10 @@ static const struct source {
 /* Where Debian keeps the variants of a library.  Those for OpenMP first: they share our
  * pool of threads. */
 static const char *const folders[] = {
-    "/usr/lib/x86_64-linux-gnu/openblas-openmp/", "/usr/lib/x86_64-linux-gnu/blis-openmp/",
-    "", "/usr/lib/x86_64-linux-gnu/openblas-pthread/",
+    "/usr/lib/x86_64-linux-gnu/openblas-openmp/",
+    "/usr/lib/x86_64-linux-gnu/blis-openmp/",
+    "",
+    "/usr/lib/x86_64-linux-gnu/openblas-pthread/",
     "/usr/lib/x86_64-linux-gnu/blis-pthread/",
 };
 
@@ -189,12 +189,12 @@ const bench_item *const *bench_blas_open(const char *side, int threads, char *ve
     setenv("MKL_NUM_THREADS", count, 1);
     setenv("MKL_THREADING_LAYER", "GNU", 0);
 #if defined(__x86_64__)
-    /* BLIS 0.9 takes an Intel server whose model name is hidden for a Haswell; 0 names its
-     * AVX-512 kernels */
+    /* BLIS 0.9 takes an Intel server whose model name is hidden for a Haswell; 0 names
+     * its AVX-512 kernels */
     if (__builtin_cpu_is("intel") && __builtin_cpu_supports("avx512f"))
         setenv("BLIS_ARCH_TYPE", "0", 0);
 #endif
-    /* threads that a library makes by itself inherit what this one may use: let that be all */
+    /* threads that a library makes inherit what this one may use: let that be all */
     cpu_set_t all;
     memset(&all, -1, sizeof all);
     sched_setaffinity(0, sizeof all, &all);

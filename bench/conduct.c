@@ -13,22 +13,26 @@ enum { ROWS = 128 };
  * says the specification of the measurements.  After so many rounds as wanted again,
  * what was kept has to do. */
 static const double most_stolen = 0.05;
-static const double peak_seconds = 0.008;       /* some bursts of half a millisecond */
+static const double peak_seconds = 0.008; /* some bursts of half a millisecond */
 
 /* Waiting threads of the side that has just answered go on spinning: libgomp's for up to
  * 300,000 turns, which was 6 ms here.  The next one is not asked before. */
 static const struct timespec quiet = { 0, 12000000 };
 
-typedef struct ticks { double stolen, all; } ticks;
+typedef struct ticks {
+    double stolen, all;
+} ticks;
 
 static ticks read_ticks(void)
 {
-    ticks t = {0};
+    ticks t = { 0 };
     FILE *f = fopen("/proc/stat", "r");
-    double v[8] = {0};
+    double v[8] = { 0 };
 
-    if (f && fscanf(f, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", v, v + 1, v + 2, v + 3,
-                    v + 4, v + 5, v + 6, v + 7) == 8)
+    if (f
+        && fscanf(f, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", v, v + 1, v + 2, v + 3, v + 4,
+                  v + 5, v + 6, v + 7)
+               == 8)
         for (int i = 0; i < 8; i++)
             t.all += v[i];
     t.stolen = v[7];
@@ -70,7 +74,7 @@ static void evaluate(const bench_kind *k, const rounds *all, const bench_partner
         r->ms[p] = median(v, all->kept);
         for (int i = 0; i < all->kept; i++)
             v[i] = all->ms[p][i] / all->ms[0][i];
-        r->ratio[p] = median(v, all->kept);             /* sorts */
+        r->ratio[p] = median(v, all->kept); /* sorts */
         r->low[p] = v[0];
         r->high[p] = v[all->kept - 1];
         int rival = p && !(k->baseline && strcmp(k->baseline, name[p].name) == 0);
@@ -99,7 +103,8 @@ static int one_round(const bench_kind *k, const bench_row *row, bench_partner *p
         int who = (round + i) % partners;
         all->ms[who][at] = 0;
         nanosleep(&quiet, NULL);
-        if (takes_part[who] && bench_partner_ask(&p[who], k->seconds, row->request, &reply))
+        if (takes_part[who]
+            && bench_partner_ask(&p[who], k->seconds, row->request, &reply))
             all->ms[who][at] = reply.ms;
     }
     all->peak[at] = 0;
@@ -108,7 +113,8 @@ static int one_round(const bench_kind *k, const bench_row *row, bench_partner *p
         all->peak[at] = 1e-6 * reply.value / reply.ms;
     ticks after = read_ticks();
     double share = after.all > before.all
-                       ? (after.stolen - before.stolen) / (after.all - before.all) : 0;
+                       ? (after.stolen - before.stolen) / (after.all - before.all)
+                       : 0;
     if (share > most_stolen && !at)
         r->stolen = share;
     if (share > most_stolen)
@@ -183,7 +189,7 @@ static int measure(const bench_kind *k, const bench_options *o, bench_partner *p
         else
             r->dropped++;
     }
-    if (!all.kept)              /* a figure with a warning is more than none */
+    if (!all.kept) /* a figure with a warning is more than none */
         all.kept = r->disturbed = 1;
     evaluate(k, &all, p, partners, r);
     if (k->fresh)
@@ -191,7 +197,7 @@ static int measure(const bench_kind *k, const bench_options *o, bench_partner *p
     return 1;
 }
 
-/* The processes have just said their first word; what else comes before the first step? */
+/* The processes have just said their first word; what else comes before a step? */
 static void time_first(const bench_kind *k, bench_partner *p, int partners)
 {
     bench_reply reply;
@@ -217,15 +223,15 @@ int bench_conduct(const bench_kind *k, const bench_options *o)
 {
     static bench_row list[ROWS];
     static bench_result result[ROWS];
-    bench_partner p[BENCH_PARTNERS] = {0};
+    bench_partner p[BENCH_PARTNERS] = { 0 };
     int rows = k->rows(o->quick, list, ROWS), done = 0, bad = 0;
 
     if (o->only && !any(list, rows, o->only)) {
-        fprintf(stderr, "bench: %s has no row with '%.80s' in its set or shape%s\n", k->name,
-                o->only, o->quick ? " (--quick leaves some out)" : "");
+        fprintf(stderr, "bench: %s has no row with '%.80s' in its set or shape%s\n",
+                k->name, o->only, o->quick ? " (--quick leaves some out)" : "");
         return NN_ECONFIG;
     }
-    signal(SIGPIPE, SIG_IGN);           /* a partner that died is an answer, too */
+    signal(SIGPIPE, SIG_IGN); /* a partner that died is an answer, too */
     int partners = start_all(k, o, p);
     if (!p[0].pid) {
         fprintf(stderr, "bench: our own side did not start: %s\n", p[0].version);

@@ -13,8 +13,8 @@ static const char *const pass_name[] = { "forward", "dgrad", "wgrad" };
 typedef struct conv {
     nn_conv c;
     int pass;
-    float *in, *second, *out;           /* two that are read, the one written */
-    size_t count;                       /* of out */
+    float *in, *second, *out; /* two that are read, the one written */
+    size_t count;             /* of out */
     nn_arena scratch;
 } conv;
 
@@ -44,8 +44,15 @@ static void *make(int words, char *const *word, char *why)
     conv *p = calloc(1, sizeof *p);
     NN_NEED(p, "bench: out of memory");
     p->pass = pass;
-    p->c = (nn_conv){ .n = v[0], .h = v[1], .w = v[2], .cin = v[3], .cout = v[4],
-                      .kh = v[5], .kw = v[5], .stride = v[6], .pad = v[7] };
+    p->c = (nn_conv){ .n = v[0],
+                      .h = v[1],
+                      .w = v[2],
+                      .cin = v[3],
+                      .cout = v[4],
+                      .kh = v[5],
+                      .kw = v[5],
+                      .stride = v[6],
+                      .pad = v[7] };
     if (!nn_conv_plan(&p->c)) {
         free(p);
         return NULL;
@@ -77,16 +84,19 @@ static double value(void *state)
     conv *p = state;
     size_t last = p->count - 1;
 
-    memset(p->out, 0, p->count * sizeof *p->out);       /* wgrad adds */
+    memset(p->out, 0, p->count * sizeof *p->out); /* wgrad adds */
     run(p);
     return p->out[0] + p->out[last] + p->out[last / 3] + p->out[last / 7 * 5];
 }
 
 const bench_item bench_item_conv = { "conv", make, run, value, drop };
 
-/* ---- the layers ------------------------------------------------------------------------ */
+/* ---- the layers -------------------------------------------------------------------- */
 
-typedef struct layer { const char *set; int size, cin, cout, kernel, stride, batch; } layer;
+typedef struct layer {
+    const char *set;
+    int size, cin, cout, kernel, stride, batch;
+} layer;
 
 static const layer layers[] = {
     { "3x3", 32, 64, 64, 3, 1, 64 },     { "3x3", 16, 128, 128, 3, 1, 64 },
@@ -94,18 +104,19 @@ static const layer layers[] = {
     { "other", 32, 64, 128, 3, 2, 64 },  { "other", 16, 128, 256, 3, 2, 64 },
     { "other", 8, 256, 512, 3, 2, 64 },  { "other", 32, 64, 128, 1, 2, 64 },
     { "other", 16, 128, 256, 1, 2, 64 }, { "other", 8, 256, 512, 1, 2, 64 },
-    { "first", 32, 3, 64, 3, 1, 64 },
-    { "3x3", 28, 16, 16, 3, 1, 256 },    { "3x3", 14, 32, 32, 3, 1, 256 },
-    { "3x3", 7, 64, 64, 3, 1, 256 },
+    { "first", 32, 3, 64, 3, 1, 64 },    { "3x3", 28, 16, 16, 3, 1, 256 },
+    { "3x3", 14, 32, 32, 3, 1, 256 },    { "3x3", 7, 64, 64, 3, 1, 256 },
     { "other", 28, 16, 32, 3, 2, 256 },  { "other", 14, 32, 64, 3, 2, 256 },
     { "other", 28, 16, 32, 1, 2, 256 },  { "other", 14, 32, 64, 1, 2, 256 },
     { "first", 28, 1, 16, 3, 1, 256 },
 };
 
-static const struct { const char *kind, *set[PASSES]; } sets[] = {
+static const struct {
+    const char *kind, *set[PASSES];
+} sets[] = {
     { "3x3", { "3x3 forward", "3x3 data gradient", "3x3 weight gradient" } },
     { "other", { "strided and 1x1", "strided and 1x1", "strided and 1x1" } },
-    { "first", { "first layers", NULL, "first layers" } },      /* images want none */
+    { "first", { "first layers", NULL, "first layers" } }, /* images want none */
 };
 
 static const char *set_of(const layer *l, int pass)
@@ -140,7 +151,8 @@ static int rows(int quick, bench_row *row, int most)
              * gradient; four elements are compared */
             row[n] = (bench_row){ set, text[n][0], text[n][1],
                                   2.0 * batch * out * out * l->cout * l->cin * l->kernel
-                                      * l->kernel, 1e-3 };
+                                      * l->kernel,
+                                  1e-3 };
             n++;
         }
     return n;
@@ -150,16 +162,25 @@ static const bench_goal goals[] = {
     { "3x3 forward", "3x3, stride 1, forward", "oneDNN direct", 1.6, 2.2, 0 },
     { "3x3 forward", "3x3, stride 1, forward", "oneDNN Winograd", 0.9, 1.2, 0 },
     { "3x3 data gradient", "3x3, stride 1, data gradient", "oneDNN direct", 1.6, 2.2, 0 },
-    { "3x3 data gradient", "3x3, stride 1, data gradient", "oneDNN Winograd", 0.9, 1.2, 0 },
-    { "3x3 weight gradient", "3x3, stride 1, weight gradient", "oneDNN direct", 1.6, 2.2, 0 },
-    { "3x3 weight gradient", "3x3, stride 1, weight gradient", "oneDNN Winograd", 0.9, 1.2, 0 },
-    { "strided and 1x1", "strided 3x3 and 1x1 convolution", "oneDNN direct", 1.0, 1.3, 0 },
+    { "3x3 data gradient", "3x3, stride 1, data gradient", "oneDNN Winograd", 0.9, 1.2,
+      0 },
+    { "3x3 weight gradient", "3x3, stride 1, weight gradient", "oneDNN direct", 1.6, 2.2,
+      0 },
+    { "3x3 weight gradient", "3x3, stride 1, weight gradient", "oneDNN Winograd", 0.9,
+      1.2, 0 },
+    { "strided and 1x1", "strided 3x3 and 1x1 convolution", "oneDNN direct", 1.0, 1.3,
+      0 },
     { "first layers", "first layers, 1 or 3 channels", "oneDNN direct", 0, 0, 0 },
     { NULL, NULL, NULL, 0, 0, 0 }
 };
 
 const bench_kind bench_kind_conv = {
-    .name = "conv", .about = "convolutions beside oneDNN (its own layouts, no reordering)",
+    .name = "conv",
+    .about = "convolutions beside oneDNN (its own layouts, no reordering)",
     .partner = { "ours", "oneDNN direct", "oneDNN Winograd" },
-    .rows = rows, .goals = goals, .seconds = 0.04, .rounds = 9, .bind = 1,
+    .rows = rows,
+    .goals = goals,
+    .seconds = 0.04,
+    .rounds = 9,
+    .bind = 1,
 };

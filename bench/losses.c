@@ -10,7 +10,7 @@
 #include "nn/ops.h"
 #include "nn/quant/search.h"
 
-/* ---- losses on a tape -------------------------------------------------------------------- */
+/* ---- losses on a tape -------------------------------------------------------------- */
 
 enum { VIEWS = 2 };
 
@@ -69,7 +69,7 @@ static void loss_drop(void *state)
 static int two(int words, char *const *word, int *n, int *d)
 {
     return words == 2 && bench_int(word[0], 2, 1 << 20, n)
-        && bench_int(word[1], 1, 1 << 20, d);
+           && bench_int(word[1], 1, 1 << 20, d);
 }
 
 /* 25 invariance + 25 variance + covariance, as VICReg's code weighs them */
@@ -151,7 +151,7 @@ static void *lid_make(int words, char *const *word, char *why)
 
 const bench_item bench_item_lid = { "lid", lid_make, loss_run, loss_value, loss_drop };
 
-/* ---- nearest codes ------------------------------------------------------------------- */
+/* ---- nearest codes ----------------------------------------------------------------- */
 
 enum { NEAREST, VQ, SIMVQ };
 
@@ -200,7 +200,8 @@ static void *codes_make(int words, char *const *word, char *why)
 }
 
 /* L = mse(q, sg z) + 1/4 mse(z, sg q):
- *   dz_i = 1/2 (z_i - q_i) / (n d)      dC_j = 2 / (n d) sum over its tokens (C_j - z_i) */
+ *   dz_i = 1/2 (z_i - q_i) / (n d)
+ *   dC_j = 2 / (n d) sum over its tokens (C_j - z_i) */
 static void codes_backward(codes *c)
 {
     const float unit = 2 / ((float)c->n * (float)c->d);
@@ -268,14 +269,17 @@ static void codes_drop(void *state)
 
 const bench_item bench_item_vq = { "vq", codes_make, codes_run, codes_value, codes_drop };
 
-/* ---- the rows ------------------------------------------------------------------------ */
+/* ---- the rows ---------------------------------------------------------------------- */
 
 static int rows(int quick, bench_row *row, int most)
 {
     /* Both sides sum in float32, in their own orders: 1e-4 is what a loss is off by when
      * some thousands of terms are; the mean index of a search changes by one token in
      * 16,384 that lies between two codes, at 65,536 codes by up to 4. */
-    static const struct { bench_row row; int quick; } list[] = {
+    static const struct {
+        bench_row row;
+        int quick;
+    } list[] = {
         { { "vicreg 256 2048", "VICReg, N 256, D 2048", "vicreg 256 2048", 0, 1e-4 }, 1 },
         { { "vicreg 256 8192", "VICReg, N 256, D 8192", "vicreg 256 8192", 0, 1e-4 }, 0 },
         { { "vicreg 2048", "VICReg, N 2048, D 2048", "vicreg 2048 2048", 0, 1e-4 }, 0 },
@@ -283,17 +287,20 @@ static int rows(int quick, bench_row *row, int most)
         { { "tree 256", "tree, N 256, D 512", "tree 256 512", 0, 1e-4 }, 1 },
         { { "tree 1024", "tree, N 1024, D 512", "tree 1024 512", 0, 1e-4 }, 1 },
         { { "tree 2048", "tree, N 2048, D 512", "tree 2048 512", 0, 1e-4 }, 0 },
-        { { "lid", "LDReg, moments, N 1024, D 2048, k 64", "lid mom 1024 2048 64", 0, 1e-4 },
+        { { "lid", "LDReg, moments, N 1024, D 2048, k 64", "lid mom 1024 2048 64", 0,
+            1e-4 },
           1 },
         { { "lid", "LDReg, likelihood, N 1024, D 2048, k 64", "lid mle 1024 2048 64", 0,
-            1e-4 }, 1 },
+            1e-4 },
+          1 },
         { { "vq 1024", "nearest code, K 1024", "vq nearest 16384 64 1024", 0, 1e-3 }, 1 },
         { { "vq 1024", "VQ, K 1024", "vq vq 16384 64 1024", 0, 1e-4 }, 1 },
         { { "vq 1024", "SimVQ, K 1024", "vq simvq 16384 64 1024", 0, 1e-4 }, 1 },
         { { "vq 8192", "nearest code, K 8192", "vq nearest 16384 64 8192", 0, 1e-3 }, 1 },
         { { "vq 8192", "VQ, K 8192", "vq vq 16384 64 8192", 0, 1e-4 }, 0 },
         { { "vq 8192", "SimVQ, K 8192", "vq simvq 16384 64 8192", 0, 1e-4 }, 0 },
-        { { "vq 65536", "nearest code, K 65536", "vq nearest 16384 64 65536", 0, 1e-3 }, 0 },
+        { { "vq 65536", "nearest code, K 65536", "vq nearest 16384 64 65536", 0, 1e-3 },
+          0 },
         { { "vq 65536", "VQ, K 65536", "vq vq 16384 64 65536", 0, 1e-4 }, 0 },
         { { "vq 65536", "SimVQ, K 65536", "vq simvq 16384 64 65536", 0, 1e-4 }, 0 },
     };
@@ -323,5 +330,8 @@ const bench_kind bench_kind_losses = {
     .name = "losses",
     .about = "losses, forward and backward, and nearest codes (16,384 tokens, D 64)",
     .partner = { "ours", "torch" },
-    .rows = rows, .goals = goals, .seconds = 0.2, .rounds = 9,
+    .rows = rows,
+    .goals = goals,
+    .seconds = 0.2,
+    .rounds = 9,
 };

@@ -9,8 +9,8 @@
 #include "nn/par.h"
 
 static const bench_kind *const kinds[] = {
-    &bench_kind_gemm, &bench_kind_conv, &bench_kind_step, &bench_kind_losses,
-    &bench_kind_metrics,
+    &bench_kind_gemm,   &bench_kind_conv,    &bench_kind_step,
+    &bench_kind_losses, &bench_kind_metrics,
 };
 
 typedef struct line {
@@ -19,7 +19,15 @@ typedef struct line {
     bench_options o;
 } line;
 
-enum { OPT_THREADS = 256, OPT_ROUNDS, OPT_QUICK, OPT_JSON, OPT_ONLY, OPT_PEER, OPT_SERVE };
+enum {
+    OPT_THREADS = 256,
+    OPT_ROUNDS,
+    OPT_QUICK,
+    OPT_JSON,
+    OPT_ONLY,
+    OPT_PEER,
+    OPT_SERVE
+};
 
 static const struct argp_option options[] = {
     { "threads", OPT_THREADS, "N", 0, "Threads of every side (default: all cores)", 0 },
@@ -75,7 +83,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             if (strcmp(kinds[i]->name, arg) == 0)
                 l->kind = kinds[i];
         if (!l->kind)
-            argp_error(state, "no bench '%.40s'; there is gemm, conv, step, losses, metrics",
+            argp_error(state,
+                       "no bench '%.40s'; there is gemm, conv, step, losses, metrics",
                        arg);
         return 0;
     case ARGP_KEY_END:
@@ -90,12 +99,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int main(int argc, char **argv)
 {
     static char name[] = "fullrank bench";
-    line l = {0};
+    line l = { 0 };
     const struct argp argp = {
-        .options = options, .parser = parse, .args_doc = "gemm|conv|step|losses|metrics",
+        .options = options,
+        .parser = parse,
+        .args_doc = "gemm|conv|step|losses|metrics",
         .doc = "Time our code beside the libraries that one would pick instead, in turns,"
                " on the same cores.\vBLAS libraries are loaded if the system has them;"
-               " PyTorch is asked through the Python that PYTHON names (python3).  Sides that"
+               " PyTorch is asked through the Python that PYTHON names (python3).  Sides "
+               "that"
                " are not here are named and left out.  Exit code 1: a row failed, or two"
                " sides disagree about its result.",
     };
@@ -105,7 +117,8 @@ int main(int argc, char **argv)
         argv[0] = name;
     argp_parse(&argp, argc, argv, 0, NULL, &l);
     if (!nn_kern_choose(NULL)) {
-        fprintf(stderr, "bench: FULLRANK_KERN=%.40s: no such kernel table on this machine\n",
+        fprintf(stderr,
+                "bench: FULLRANK_KERN=%.40s: no such kernel table on this machine\n",
                 getenv("FULLRANK_KERN"));
         return NN_ECONFIG;
     }

@@ -12,7 +12,7 @@ typedef struct work {
     float *x, *query;
     uint8_t *label, *query_label;
     met_knn_settings knn;
-    const met_metric *metric;           /* NULL: all of them */
+    const met_metric *metric; /* NULL: all of them */
     nn_arena arena;
     double value;
 } work;
@@ -59,7 +59,7 @@ static void *erank_make(int words, char *const *word, char *why)
 static void metric_run(void *state)
 {
     work *w = state;
-    enum { NEIGHBOURS = 20 };           /* for LID: the run's default */
+    enum { NEIGHBOURS = 20 }; /* for LID: the run's default */
     size_t mark = nn_arena_mark(&w->arena);
     met_view v = met_view_of(&w->arena, w->x, w->n, w->d, NEIGHBOURS);
 
@@ -100,8 +100,9 @@ static void *knn_make(int words, char *const *word, char *why)
     int n, d, queries, k, classes;
     (void)why;
     if (words != 5 || !bench_int(word[0], 1, 1 << 24, &n)
-        || !bench_int(word[1], 1, 1 << 14, &d) || !bench_int(word[2], 1, 1 << 24, &queries)
-        || !bench_int(word[3], 1, n, &k) || !bench_int(word[4], 1, 255, &classes))
+        || !bench_int(word[1], 1, 1 << 14, &d)
+        || !bench_int(word[2], 1, 1 << 24, &queries) || !bench_int(word[3], 1, n, &k)
+        || !bench_int(word[4], 1, 255, &classes))
         return NULL;
     work *w = work_new(n, d);
     w->queries = queries;
@@ -123,16 +124,23 @@ const bench_item bench_item_knn = { "knn", knn_make, knn_run, value, drop };
 
 static int rows(int quick, bench_row *row, int most)
 {
-    /* Ours sums in double, theirs in float32 or double: the effective rank agrees to 1e-4;
-     * of 10,000 queries a few fall to another class when two scores are nearly equal. */
-    static const struct { bench_row row; int quick; } list[] = {
-        { { "erank", "effective rank, 10000 x 512 (eigenvalues)", "erank 10000 512 eig", 0,
-            1e-4 }, 1 },
-        { { "erank svd", "the same (singular values)", "erank 10000 512 svd", 0, 1e-4 }, 1 },
-        { { "others", "effective rank, 4096 x 2048 (eigenvalues)", "erank 4096 2048 eig", 0,
-            1e-4 }, 0 },
-        { { "knn", "kNN 200, bank 50000 x 512, 10000 queries", "knn 50000 512 10000 200 10",
-            0, 1e-3 }, 0 },
+    /* Ours sums in double, theirs in float32 or double: the effective rank agrees to
+     * 1e-4; of 10,000 queries a few fall to another class when two scores nearly tie. */
+    static const struct {
+        bench_row row;
+        int quick;
+    } list[] = {
+        { { "erank", "effective rank, 10000 x 512 (eigenvalues)", "erank 10000 512 eig",
+            0, 1e-4 },
+          1 },
+        { { "erank svd", "the same (singular values)", "erank 10000 512 svd", 0, 1e-4 },
+          1 },
+        { { "others", "effective rank, 4096 x 2048 (eigenvalues)", "erank 4096 2048 eig",
+            0, 1e-4 },
+          0 },
+        { { "knn", "kNN 200, bank 50000 x 512, 10000 queries",
+            "knn 50000 512 10000 200 10", 0, 1e-3 },
+          0 },
         { { "all", "all collapse metrics, 2048 x 256", "metrics 2048 256", 0, 0 }, 1 },
         { { "all", "all collapse metrics, 2048 x 2048", "metrics 2048 2048", 0, 0 }, 0 },
     };
@@ -152,7 +160,11 @@ static const bench_goal goals[] = {
 };
 
 const bench_kind bench_kind_metrics = {
-    .name = "metrics", .about = "metrics beside PyTorch's (milliseconds)",
+    .name = "metrics",
+    .about = "metrics beside PyTorch's (milliseconds)",
     .partner = { "ours", "torch" },
-    .rows = rows, .goals = goals, .seconds = 0.2, .rounds = 9,
+    .rows = rows,
+    .goals = goals,
+    .seconds = 0.2,
+    .rounds = 9,
 };

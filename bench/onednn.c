@@ -11,13 +11,32 @@
 
 #include "bench/bench.h"
 
-enum { F32 = 3, ANY = 1, NHWC = 20, CPU = 1, IN_ORDER = 1 };        /* types, layouts */
+enum { F32 = 3, ANY = 1, NHWC = 20, CPU = 1, IN_ORDER = 1 }; /* types, layouts */
 enum { FORWARD = 64, DIRECT = 1, WINOGRAD = 2 };
-enum { ASK_SRC = 129, ASK_DIFF_SRC, ASK_WEIGHTS, ASK_DIFF_WEIGHTS, ASK_DST, ASK_DIFF_DST };
-enum { SRC = 1, DST = 17, WEIGHTS = 33, DIFF_SRC = 129, DIFF_DST = 145, DIFF_WEIGHTS = 161 };
+enum {
+    ASK_SRC = 129,
+    ASK_DIFF_SRC,
+    ASK_WEIGHTS,
+    ASK_DIFF_WEIGHTS,
+    ASK_DST,
+    ASK_DIFF_DST
+};
+enum {
+    SRC = 1,
+    DST = 17,
+    WEIGHTS = 33,
+    DIFF_SRC = 129,
+    DIFF_DST = 145,
+    DIFF_WEIGHTS = 161
+};
 
-typedef struct blob { _Alignas(16) unsigned char room[8192]; } blob;   /* theirs: 5976 */
-typedef struct argument { int role; void *memory; } argument;
+typedef struct blob {
+    _Alignas(16) unsigned char room[8192];
+} blob; /* theirs: 5976 */
+typedef struct argument {
+    int role;
+    void *memory;
+} argument;
 
 /* The functions used, by their names without "dnnl_". */
 #define FUNCTIONS(F)                                                                     \
@@ -25,17 +44,17 @@ typedef struct argument { int role; void *memory; } argument;
     F(stream_create, (void **stream, void *engine, unsigned flags))                      \
     F(stream_wait, (void *stream))                                                       \
     F(memory_desc_init_by_tag,                                                           \
-      (blob *desc, int dims, const int64_t *size, int type, int tag))                    \
+      (blob * desc, int dims, const int64_t *size, int type, int tag))                   \
     F(convolution_forward_desc_init,                                                     \
-      (blob *desc, int kind, int algorithm, const blob *src, const blob *weights,        \
+      (blob * desc, int kind, int algorithm, const blob *src, const blob *weights,       \
        const blob *bias, const blob *dst, const int64_t *strides, const int64_t *left,   \
        const int64_t *right))                                                            \
     F(convolution_backward_data_desc_init,                                               \
-      (blob *desc, int algorithm, const blob *diff_src, const blob *weights,             \
+      (blob * desc, int algorithm, const blob *diff_src, const blob *weights,            \
        const blob *diff_dst, const int64_t *strides, const int64_t *left,                \
        const int64_t *right))                                                            \
     F(convolution_backward_weights_desc_init,                                            \
-      (blob *desc, int algorithm, const blob *src, const blob *diff_weights,             \
+      (blob * desc, int algorithm, const blob *src, const blob *diff_weights,            \
        const blob *diff_bias, const blob *diff_dst, const int64_t *strides,              \
        const int64_t *left, const int64_t *right))                                       \
     F(primitive_desc_create,                                                             \
@@ -47,11 +66,10 @@ typedef struct argument { int role; void *memory; } argument;
       (void *primitive, void *stream, int count, const argument *list))                  \
     F(memory_create, (void **memory, const void *desc, void *engine, void *handle))      \
     F(memory_destroy, (void *memory))                                                    \
-    F(reorder_primitive_desc_create,                                                     \
-      (void **pd, const void *src, void *src_engine, const void *dst, void *dst_engine,  \
-       void *attr))
+    F(reorder_primitive_desc_create, (void **pd, const void *src, void *src_engine,      \
+                                      const void *dst, void *dst_engine, void *attr))
 
-#define DECLARE(name, arguments) int (*name) arguments;
+#define DECLARE(name, arguments) int(*name) arguments;
 static struct {
     FUNCTIONS(DECLARE)
     const void *(*primitive_desc_query_md)(void *pd, int what, int index);
@@ -64,9 +82,9 @@ enum { FWD, DGRAD, WGRAD };
 
 typedef struct conv {
     void *pd, *primitive;
-    void *memory[3];                    /* two that are read, then the one written */
+    void *memory[3]; /* two that are read, then the one written */
     argument list[3];
-    blob plain;                         /* the result's layout as we have it */
+    blob plain; /* the result's layout as we have it */
     size_t count;
     float *out;
 } conv;
@@ -76,10 +94,10 @@ static int carry(const void *from_desc, void *from, const void *to_desc, void *t
 {
     void *pd = NULL, *p = NULL;
     argument list[2] = { { SRC, from }, { DST, to } };
-    int bad = lib.reorder_primitive_desc_create(&pd, from_desc, engine, to_desc, engine,
-                                                NULL)
-           || lib.primitive_create(&p, pd) || lib.primitive_execute(p, stream, 2, list)
-           || lib.stream_wait(stream);
+    int bad =
+        lib.reorder_primitive_desc_create(&pd, from_desc, engine, to_desc, engine, NULL)
+        || lib.primitive_create(&p, pd) || lib.primitive_execute(p, stream, 2, list)
+        || lib.stream_wait(stream);
     if (p)
         lib.primitive_destroy(p);
     if (pd)
@@ -88,12 +106,14 @@ static int carry(const void *from_desc, void *from, const void *to_desc, void *t
 }
 
 /* An operand in the library's layout, filled with our numbers. */
-static void *operand(const void *desc, const blob *plain, size_t count, unsigned stream_of)
+static void *operand(const void *desc, const blob *plain, size_t count,
+                     unsigned stream_of)
 {
     void *mine = NULL, *theirs = NULL;
     float *x = bench_new(count, stream_of);
     int bad = lib.memory_create(&theirs, desc, engine, (void *)(uintptr_t)-1)
-           || lib.memory_create(&mine, plain, engine, x) || !carry(plain, mine, desc, theirs);
+              || lib.memory_create(&mine, plain, engine, x)
+              || !carry(plain, mine, desc, theirs);
     if (mine)
         lib.memory_destroy(mine);
     free(x);
@@ -123,35 +143,40 @@ static int describe(void **pd, int pass, const blob *x, const blob *w, const blo
     blob d, f;
     void *hint = NULL;
 
-    if (lib.convolution_forward_desc_init(&f, FORWARD, pass == FWD ? algorithm : DIRECT, x,
-                                          w, NULL, y, strides, pads, pads))
+    if (lib.convolution_forward_desc_init(&f, FORWARD, pass == FWD ? algorithm : DIRECT,
+                                          x, w, NULL, y, strides, pads, pads))
         return 0;
     if (pass == FWD)
         return lib.primitive_desc_create(pd, &f, NULL, engine, NULL) == 0;
     if (lib.primitive_desc_create(&hint, &f, NULL, engine, NULL))
         return 0;
     int bad = pass == DGRAD
-        ? lib.convolution_backward_data_desc_init(&d, algorithm, x, w, y, strides, pads, pads)
-        : lib.convolution_backward_weights_desc_init(&d, algorithm, x, w, NULL, y, strides,
-                                                     pads, pads);
+                  ? lib.convolution_backward_data_desc_init(&d, algorithm, x, w, y,
+                                                            strides, pads, pads)
+                  : lib.convolution_backward_weights_desc_init(&d, algorithm, x, w, NULL,
+                                                               y, strides, pads, pads);
     bad = bad || lib.primitive_desc_create(pd, &d, NULL, engine, hint);
     lib.primitive_desc_destroy(hint);
     return !bad;
 }
 
 /* the three tensors of a pass: what is asked of the library, and its part */
-static const struct role { int ask, role; } roles[3][3] = {
+static const struct role {
+    int ask, role;
+} roles[3][3] = {
     [FWD] = { { ASK_SRC, SRC }, { ASK_WEIGHTS, WEIGHTS }, { ASK_DST, DST } },
-    [DGRAD] = { { ASK_DIFF_DST, DIFF_DST }, { ASK_WEIGHTS, WEIGHTS },
+    [DGRAD] = { { ASK_DIFF_DST, DIFF_DST },
+                { ASK_WEIGHTS, WEIGHTS },
                 { ASK_DIFF_SRC, DIFF_SRC } },
-    [WGRAD] = { { ASK_SRC, SRC }, { ASK_DIFF_DST, DIFF_DST },
+    [WGRAD] = { { ASK_SRC, SRC },
+                { ASK_DIFF_DST, DIFF_DST },
                 { ASK_DIFF_WEIGHTS, DIFF_WEIGHTS } },
 };
 
 static void *conv_make(int words, char *const *word, char *why)
 {
     static const char *const pass_name[] = { "forward", "dgrad", "wgrad" };
-    int v[8], pass = 0;                 /* n h w cin cout kernel stride pad */
+    int v[8], pass = 0; /* n h w cin cout kernel stride pad */
 
     if (words != 9)
         return NULL;
@@ -160,7 +185,8 @@ static void *conv_make(int words, char *const *word, char *why)
     for (int i = 0; i < 8; i++)
         if (pass == 3 || !bench_int(word[i + 1], i == 7 ? 0 : 1, 65536, &v[i]))
             return NULL;
-    int oh = (v[1] + 2 * v[7] - v[5]) / v[6] + 1, ow = (v[2] + 2 * v[7] - v[5]) / v[6] + 1;
+    int oh = (v[1] + 2 * v[7] - v[5]) / v[6] + 1,
+        ow = (v[2] + 2 * v[7] - v[5]) / v[6] + 1;
     /* dimensions in their order: images n c h w, weights cout cin kh kw */
     const int64_t x[] = { v[0], v[3], v[1], v[2] }, y[] = { v[0], v[4], oh, ow };
     const int64_t w[] = { v[4], v[3], v[5], v[5] };
@@ -182,9 +208,8 @@ static void *conv_make(int words, char *const *word, char *why)
         const int64_t *s = size[pass][i];
         size_t count = (size_t)(s[0] * s[1] * s[2] * s[3]);
         lib.memory_desc_init_by_tag(&plain[i], 4, s, F32, NHWC);
-        c->memory[i] = operand(
-            lib.primitive_desc_query_md(c->pd, roles[pass][i].ask, 0), &plain[i], count,
-            (unsigned)i + 1);
+        c->memory[i] = operand(lib.primitive_desc_query_md(c->pd, roles[pass][i].ask, 0),
+                               &plain[i], count, (unsigned)i + 1);
         if (!c->memory[i]) {
             drop(c);
             return NULL;
@@ -209,8 +234,9 @@ static double conv_value(void *state)
     conv *c = state;
     void *mine = NULL;
     const argument *result = &c->list[2];
-    int ask = result->role == DST ? ASK_DST
-            : result->role == DIFF_SRC ? ASK_DIFF_SRC : ASK_DIFF_WEIGHTS;
+    int ask = result->role == DST        ? ASK_DST
+              : result->role == DIFF_SRC ? ASK_DIFF_SRC
+                                         : ASK_DIFF_WEIGHTS;
 
     if (lib.memory_create(&mine, &c->plain, engine, c->out))
         return 0;
@@ -227,7 +253,9 @@ const bench_item *const *bench_onednn_open(const char *side, int threads, char *
                                            char *why)
 {
     void *h;
-    const struct { int major, minor, patch; } *v;
+    const struct {
+        int major, minor, patch;
+    } * v;
 
     if (strcmp(side, "oneDNN") == 0)
         return bench_blas_open(side, threads, version, why);

@@ -51,13 +51,16 @@ static int command(const char *name, const char *peer, int threads, const char *
             memcpy(script, _binary_torch_peer_py_start, n);
         }
         const char *a[] = { python && *python ? python : "python3", "-c", script, text,
-                            layout ? layout + 1 : "contiguous", NULL };
+                            layout ? layout + 1 : "contiguous",     NULL };
         memcpy(arg, a, sizeof a);
         return 1;
     }
-    const char *a[] = { peer ? peer : "/proc/self/exe", "--serve",
+    const char *a[] = { peer ? peer : "/proc/self/exe",
+                        "--serve",
                         strncmp(name, "ours", 4) == 0 || peer ? "ours" : name,
-                        "--threads", text, NULL };
+                        "--threads",
+                        text,
+                        NULL };
     memcpy(arg, a, sizeof a);
     return 1;
 }
@@ -79,8 +82,8 @@ static void become(const char *const *arg, int bind, int in, int out)
     _exit(127);
 }
 
-void bench_partner_start(bench_partner *p, const char *name, const char *peer, int threads,
-                         int bind)
+void bench_partner_start(bench_partner *p, const char *name, const char *peer,
+                         int threads, int bind)
 {
     const char *arg[ARGS];
     char text[16], line[512];
@@ -105,10 +108,12 @@ void bench_partner_start(bench_partner *p, const char *name, const char *peer, i
     if (!read_line(p->from, line, sizeof line))
         snprintf(line, sizeof line, "- did not start%s",
                  strncmp(name, "torch", 5) == 0
-                     ? " (PYTHON names a Python with torch: pip install torch)" : "");
+                     ? " (PYTHON names a Python with torch: pip install torch)"
+                     : "");
     p->started = 1e3 * (bench_now() - start);
     snprintf(p->version, sizeof p->version, "%.250s",
-             strncmp(line, "ready ", 6) == 0 ? line + 6 : line + (line[0] == '-' ? 2 : 0));
+             strncmp(line, "ready ", 6) == 0 ? line + 6
+                                             : line + (line[0] == '-' ? 2 : 0));
     if (strncmp(line, "ready", 5) != 0)
         bench_partner_stop(p);
 }

@@ -12,12 +12,13 @@
 
 enum { WORDS = 12, LINE = 256, RUNS = 4096 };
 
-static const bench_item *const ours[] = {
-    &bench_item_peak, &bench_item_gemm, &bench_item_syrk, &bench_item_conv,
-    &bench_item_step, &bench_item_build, &bench_item_vicreg, &bench_item_tree, &bench_item_lid,
-    &bench_item_vq, &bench_item_erank, &bench_item_knn, &bench_item_metrics,
-    NULL
-};
+static const bench_item *const ours[] = { &bench_item_peak,    &bench_item_gemm,
+                                          &bench_item_syrk,    &bench_item_conv,
+                                          &bench_item_step,    &bench_item_build,
+                                          &bench_item_vicreg,  &bench_item_tree,
+                                          &bench_item_lid,     &bench_item_vq,
+                                          &bench_item_erank,   &bench_item_knn,
+                                          &bench_item_metrics, NULL };
 
 double bench_now(void)
 {
@@ -29,7 +30,7 @@ double bench_now(void)
 /* The same hash stands in peers/torch_peer.py. */
 void bench_fill(float *x, size_t n, unsigned stream)
 {
-    const float unit = 0x1p-31f * 1.7320508f;           /* uniform in +-sqrt(3) */
+    const float unit = 0x1p-31f * 1.7320508f; /* uniform in +-sqrt(3) */
     for (size_t i = 0; i < n; i++) {
         unsigned h = (unsigned)i * 0x9e3779b1u + stream * 0x7feb352du;
         h = (h ^ h >> 16) * 0x21f0aaadu;
@@ -92,7 +93,7 @@ static void let_go(hand *h)
 {
     if (h->item)
         h->item->drop(h->state);
-    *h = (hand){0};
+    *h = (hand){ 0 };
 }
 
 static int take(hand *h, const bench_item *const *items, const char *request, char *why)
@@ -115,7 +116,7 @@ static int take(hand *h, const bench_item *const *items, const char *request, ch
                 return 0;
             h->item = *items;
             snprintf(h->request, sizeof h->request, "%s", request);
-            h->item->run(h->state);                     /* warms up; makes the value */
+            h->item->run(h->state); /* warms up; makes the value */
             h->value = h->item->value ? h->item->value(h->state) : NAN;
             return 1;
         }
@@ -133,7 +134,7 @@ int bench_serve(const char *side, int threads)
 {
     const bench_item *const *items = ours;
     char line[LINE], version[256] = "", why[BENCH_WHY] = "";
-    hand peak = {0}, h = {0};
+    hand peak = { 0 }, h = { 0 };
 
     nn_par_set_threads(threads);
     if (strcmp(side, "ours") == 0)
@@ -159,7 +160,8 @@ int bench_serve(const char *side, int threads)
         } else {
             hand *use = strcmp(request, "peak") == 0 ? &peak : &h;
             if (take(use, items, request, why))
-                printf("%.6f %.9g\n", measure(use->item, use->state, seconds), use->value);
+                printf("%.6f %.9g\n", measure(use->item, use->state, seconds),
+                       use->value);
             else
                 printf("- %s\n", why);
         }

@@ -59,7 +59,8 @@ void bench_show_head(const bench_kind *k, const bench_options *o, const bench_pa
 
 void bench_show_start(const bench_partner *p, int partners)
 {
-    printf("%-67s %9.4g    ms", "start of the process to first step begun (no data)", p[0].started);
+    printf("%-67s %9.4g    ms", "start of the process to first step begun (no data)",
+           p[0].started);
     for (int i = 1; i < partners; i++) {
         int wide = (int)strlen(p[i].name);
         printf(" %*.4g", wide > 9 ? wide : 9, p[i].started);
@@ -159,10 +160,10 @@ void bench_show_goals(const bench_kind *k, const bench_result *r, int rows,
 
 static json_t *row_json(const bench_result *r, const bench_partner *p, int partners)
 {
-    json_t *o = json_pack("{ss ss ss si si sf}", "set", r->row->set, "shape",
-                          r->row->shape, "unit", r->row->flops > 0 ? "GFLOP/s" : "ms",
-                          "rounds", r->rounds, "dropped", r->dropped, "stolen",
-                          r->stolen);
+    json_t *o =
+        json_pack("{ss ss ss si si sf}", "set", r->row->set, "shape", r->row->shape,
+                  "unit", r->row->flops > 0 ? "GFLOP/s" : "ms", "rounds", r->rounds,
+                  "dropped", r->dropped, "stolen", r->stolen);
 
     if (r->disturbed)
         json_object_set_new(o, "disturbed", json_true());
@@ -192,7 +193,8 @@ json_t *bench_json(const bench_kind *k, const bench_options *o, const bench_resu
                    int rows, const bench_partner *p, int partners)
 {
     char cpu[256], date[16];
-    json_t *list = json_array(), *goals = json_array(), *sides = json_object(), *starts = json_object();
+    json_t *list = json_array(), *goals = json_array(), *sides = json_object(),
+           *starts = json_object();
 
     processor(cpu, sizeof cpu);
     today(date, sizeof date);
@@ -206,10 +208,12 @@ json_t *bench_json(const bench_kind *k, const bench_options *o, const bench_resu
         double mean;
         int n = mean_ratio(g, r, rows, p, partners, &mean);
         if (n)
-            json_array_append_new(goals, json_pack(
-                "{ss ss ss sf si sf sf sb}", "goal", g->what, "set", g->set, "against",
-                g->against ? g->against : "the fastest", "ratio", mean, "shapes", n,
-                "must", g->must, "aim", g->aim, "met", mean >= g->must));
+            json_array_append_new(goals,
+                                  json_pack("{ss ss ss sf si sf sf sb}", "goal", g->what,
+                                            "set", g->set, "against",
+                                            g->against ? g->against : "the fastest",
+                                            "ratio", mean, "shapes", n, "must", g->must,
+                                            "aim", g->aim, "met", mean >= g->must));
     }
     return json_pack("{ss ss ss si sf so so so so}", "bench", k->name, "date", date,
                      "processor", cpu, "threads", o->threads, "seconds", k->seconds,

@@ -24,7 +24,7 @@ typedef struct setup {
     nn_image_shape image;
     int batch;
     float *view[2];
-    long count;                         /* steps taken */
+    long count; /* steps taken */
     nn_arena forever, steps, scratch;
 } setup;
 
@@ -53,8 +53,9 @@ static void build(setup *s, nn_arena *forever)
 
     s->image = large ? (nn_image_shape){ 32, 32, 3 } : (nn_image_shape){ 28, 28, 1 };
     s->store = (nn_store){ .arena = forever };
-    s->backbone = s->model->build(&s->store,
-        config_of(forever, s->model->settings, s->model->config_size), s->image, &width);
+    s->backbone = s->model->build(
+        &s->store, config_of(forever, s->model->settings, s->model->config_size),
+        s->image, &width);
 
     s->method = ssl_method_find("simsiam");
     void *heads = config_of(forever, s->method->settings, s->method->config_size);
@@ -119,7 +120,7 @@ static void *make(int words, char *const *word, char *why)
 {
     setup *s = build_make(words, word, why);
     if (s)
-        step(s, s->count++);            /* the second step repeats the first one's memory */
+        step(s, s->count++); /* the second step repeats the first one's memory */
     return s;
 }
 
@@ -145,7 +146,10 @@ const bench_item bench_item_build = { "build", build_make, build_run, NULL, drop
 
 static int rows(int quick, bench_row *row, int most)
 {
-    static const struct { const char *set, *shape, *request; int quick; } list[] = {
+    static const struct {
+        const char *set, *shape, *request;
+        int quick;
+    } list[] = {
         { "resnet8", "resnet8, 28x28x1, batch 256", "step resnet8 256", 1 },
         { "resnet18", "resnet18, 32x32x3, batch 64", "step resnet18 64", 0 },
         { "resnet18", "resnet18, 32x32x3, batch 128", "step resnet18 128", 0 },
@@ -169,9 +173,14 @@ static const bench_goal goals[] = {
 };
 
 const bench_kind bench_kind_step = {
-    .name = "step", .about = "one SimSiam training step beside PyTorch's, in both layouts",
+    .name = "step",
+    .about = "one SimSiam training step beside PyTorch's, in both layouts",
     .partner = { "ours", "torch contiguous", "torch channels_last", "ours, 1 thread" },
     .baseline = "ours, 1 thread",
-    .rows = rows, .goals = goals, .seconds = 1, .rounds = 9, .fresh = 1,
+    .rows = rows,
+    .goals = goals,
+    .seconds = 1,
+    .rounds = 9,
+    .fresh = 1,
     .first = "build resnet18 64",
 };
