@@ -17,7 +17,9 @@
  * nor the packing can be seen in the result.
  *
  * A product with its own transpose is the same with half the tiles: a job leaves out what
- * lies above the diagonal and copies what lies below to the other side. */
+ * lies above the diagonal and copies what lies below to the other side, a panel at a
+ * time: tiles are turned while they are in the L1, and leave in whole lines that have
+ * been called for meanwhile. */
 #include "nn/kern/gemm.h"
 
 #include <string.h>
@@ -123,9 +125,33 @@ typedef struct side {
     nn_mat mat;                         /* first element of the block */
 } side;
 
-/* The tiles of a block of C, for one block of k. */
+/* Where a chunk of a panel goes on the other side of the diagonal: `room`, in which its
+ * tiles are turned, then `cols` rows of C from c on. */
+typedef struct other {
+    float *room, *c;
+    size_t ldc, rows, cols;             /* of the chunk as summed; or cols = 0 */
+} other;
+
+/* Calls for the lines of one row of C. */
+static void call(const other *o, size_t row)
+{
+    enum { LINE = 16 };                 /* floats */
+    if (row < o->cols)
+        for (size_t i = 0; i < o->rows; i += LINE)
+            __builtin_prefetch(o->c + row * o->ldc + i, 1);
+}
+
+static void put_other(const other *o)
+{
+    for (size_t j = 0; j < o->cols; j++)
+        memcpy(o->c + j * o->ldc, o->room + j * CHUNK, o->rows * sizeof *o->c);
+}
+
+/* The tiles of a block of C, for one block of k.  If `room` is not NULL, the first `left`
+ * columns of the block, whole panels of sums that are complete, go to the other side of
+ * the diagonal as well. */
 static void block(const product *p, const side *a, const side *b, span rows, span cols,
-                  size_t kc, int add)
+                  size_t kc, int add, float *room, size_t left)
 {
     const nn_kern *kern = p->kern;
     const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr, m = rows.size;
@@ -138,12 +164,15 @@ static void block(const product *p, const side *a, const side *b, span rows, spa
         for (size_t j = 0; j < cols.size; j += nr) {
             const float *bp = b->panel ? b->panel + j * kc : b->mat.p + j;
             size_t ldb = b->panel ? nr : b->mat.rs;
+            const other o = { room, p->c + (cols.at + j) * p->ldc + rows.at + i0, p->ldc,
+                              min(chunk, m - i0), room && j < left ? nr : 0 };
             t.cols = (int)min(nr, cols.size - j);
             for (size_t i = i0; i < min(m, i0 + chunk); i += mr) {
                 t.rows = (int)min(mr, m - i);
                 t.c = c + i * t.ldc + j;
                 if (p->lower && cols.at + j >= rows.at + i + (size_t)t.rows)
                     continue;
+                call(&o, (i - i0) / mr);
                 if (a->panel) {
                     kern->tile_panel(kc, a->panel + i * kc, mr, bp, ldb, &t);
                 } else if (a->mat.rs == 1) {
@@ -153,19 +182,25 @@ static void block(const product *p, const side *a, const side *b, span rows, spa
                         row[r] = a->mat.p + (i + (size_t)r) * a->mat.rs;
                     kern->tile_rows(1, kc, 0, row, bp, &t);
                 }
+                if (o.cols)
+                    nn_turn((size_t)t.rows, nr, t.c, t.ldc, room + (i - i0), CHUNK);
             }
+            put_other(&o);
         }
 }
 
-/* Copies a block's elements below the diagonal to the other side. */
-static void mirror(const product *p, span rows, span cols)
+/* Columns of a block that lie left of its rows' square, in whole panels. */
+static size_t left_of(const product *p, span rows, span cols)
 {
-    const size_t straight = min(cols.size, rows.at > cols.at ? rows.at - cols.at : 0);
-    const float *below = p->c + rows.at * p->ldc + cols.at;
-    nn_turn(rows.size, straight, below, p->ldc,
-            p->c + cols.at * p->ldc + rows.at, p->ldc);
+    const size_t nr = (size_t)p->kern->nr;
+    return min(cols.size, rows.at > cols.at ? rows.at - cols.at : 0) / nr * nr;
+}
+
+/* Copies the block's other elements below the diagonal to the other side. */
+static void mirror(const product *p, span rows, span cols, size_t left)
+{
     for (size_t i = rows.at; i < rows.at + rows.size; i++)
-        for (size_t j = cols.at + straight; j < min(i, cols.at + cols.size); j++)
+        for (size_t j = cols.at + left; j < min(i, cols.at + cols.size); j++)
             p->c[j * p->ldc + i] = p->c[i * p->ldc + j];
 }
 
@@ -192,6 +227,12 @@ static void place(const product *p, size_t job, span *rows, span *cols)
     }
 }
 
+/* floats: room for a chunk of a panel, turned */
+static size_t room_size(const product *p)
+{
+    return p->lower ? (size_t)p->kern->nr * CHUNK : 0;
+}
+
 static void block_job(void *ctx, size_t job, int worker)
 {
     const product *p = ctx;
@@ -205,8 +246,12 @@ static void block_job(void *ctx, size_t job, int worker)
     const int direct_a = !p->share_a && cols.size <= (p->a.cs == 1 ? FEW * nr : nr);
     const int direct_b = p->share_a && p->b.cs == 1 && rows.size <= FEW * mr;
 
+    const size_t left = p->lower ? left_of(p, rows, cols) : 0;
+
     for (size_t k0 = 0; k0 < p->k; k0 += NN_TERMS) {
         size_t kc = min(NN_TERMS, p->k - k0);
+        const int complete = p->last && k0 + kc == p->k;
+        float *room = p->lower && complete ? own + p->own_size - room_size(p) : NULL;
         side a = { NULL, from(p->a, rows.at, k0) };
         side b = { NULL, from(p->b, k0, cols.at) };
         if (p->share_a) {
@@ -222,10 +267,10 @@ static void block_job(void *ctx, size_t job, int worker)
                 a.panel = own;
             }
         }
-        block(p, &a, &b, rows, cols, kc, p->e.add || k0 > 0);
+        block(p, &a, &b, rows, cols, kc, p->e.add || k0 > 0, room, left);
     }
     if (p->last && p->lower)
-        mirror(p, rows, cols);
+        mirror(p, rows, cols, left);
     else if (p->last)
         nn_finish(&p->e, cols.at, rows.size, cols.size,
                   p->c + rows.at * p->ldc + cols.at, p->ldc);
@@ -286,7 +331,7 @@ static size_t shared_size(const product *p)
 static size_t own_size(const product *p)
 {
     const size_t unit = (size_t)(p->share_a ? p->kern->nr : p->kern->mr);
-    return ((p->share_a ? OWN_COLS : OWN_ROWS) + 2 * unit) * NN_TERMS;
+    return ((p->share_a ? OWN_COLS : OWN_ROWS) + 2 * unit) * NN_TERMS + room_size(p);
 }
 
 static void solve(const product *whole, int team)

@@ -147,6 +147,10 @@ void nn_turn(size_t rows, size_t cols, const float *x, size_t ldx, float *y, siz
             size_t r = 0;
             for (; r + 4 <= m; r += 4)
                 turn4(ldy, n, from + r * ldx, ldx, to + r);
+            if (r + 2 <= m) {
+                turn2(ldy, n, from + r * ldx, ldx, to + r);
+                r += 2;
+            }
             for (; r < m; r++)
                 for (size_t q = 0; q < n; q++)
                     to[q * ldy + r] = from[r * ldx + q];
