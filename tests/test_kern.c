@@ -724,6 +724,7 @@ static void check_product(const problem *p, const float *c)
 static const size_t ragged[][2] = {
     { 1, 1 }, { 1, 40 }, { 40, 1 }, { 5, 17 }, { 6, 16 }, { 14, 32 }, { 15, 33 },
     { 29, 65 }, { 65, 29 }, { 3, 100 }, { 100, 10 },
+    { 8, 33 }, { 16, 70 }, { 70, 16 },      /* ends in two low tiles */
 };
 static const size_t depths[] = { 0, 1, 2, 16, 255, 511, 512, 513, 1100 };
 
@@ -777,14 +778,18 @@ static float planned(const problem *p, size_t i, size_t j)
 
 START_TEST(products_sum_in_blocks_each_added_to_c_once)
 {
-    for (int form = 0; form < 16; form++) {
-        problem p = problem_of(7, 18, 1100, form);
-        float *c = solved(&p, nn_kern_now);
-        for (size_t i = 0; i < p.m; i++)
-            for (size_t j = 0; j < p.n; j++)
-                EXPECT(c[i * p.ldc + j] == planned(&p, i, j), "form %d, element %zu, %zu",
-                       form, i, j);
-    }
+    /* the last three leave rows that go as two low tiles: 8 of them where tiles have 6,
+     * 17 where they have 14; they are wide and tall, and so is what a thin job walks */
+    static const size_t size[][2] = { { 7, 18 }, { 8, 37 }, { 17, 40 }, { 38, 17 } };
+    for (size_t s = 0; s < 4; s++)
+        for (int form = 0; form < 16; form++) {
+            problem p = problem_of(size[s][0], size[s][1], 1100, form);
+            float *c = solved(&p, nn_kern_now);
+            for (size_t i = 0; i < p.m; i++)
+                for (size_t j = 0; j < p.n; j++)
+                    EXPECT(c[i * p.ldc + j] == planned(&p, i, j),
+                           "%zu x %zu, form %d, element %zu, %zu", p.m, p.n, form, i, j);
+        }
 }
 END_TEST
 

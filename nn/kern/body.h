@@ -589,6 +589,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .name = (text), .mr = MR, .nr = NR,                                              \
         .tile_panel = tile_panel, .tile_rows = tile_rows, .tile_taps = tile_taps,        \
         .tile_plain = tile_plain,                                                        \
+        .low = LOW,                                                                      \
         .burn = burn, .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,              \
         .exp = exp_each, .log = log_each, .tanh = tanh_each,                             \
         .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \

@@ -76,6 +76,8 @@ typedef struct nn_kern {
     void (*tile_plain)(size_t kc, const float *const *row, const float *b, size_t ldb,
                        const nn_tile *t);
 
+    int low;    /* rows of the tiles that are as fast as full ones but lower; thin.c */
+
     /* n rounds of mr nr / 16 independent fused multiply-adds of 16 lanes: nothing but the
      * arithmetic units, for measuring what they can do.  x: 16 numbers to start from */
     float (*burn)(size_t n, const float *x);

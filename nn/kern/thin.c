@@ -16,7 +16,7 @@
 #include "nn/par.h"
 
 enum {
-    WORK = 1 << 21,         /* products of a small one, 128^3: all sides fit the L2 */
+    WORK = 1 << 22,         /* products of a small one, 160^3: all sides fit the L2 */
     SIDE = 64,              /* rows packed of a thin one: with NN_TERMS terms 128 KiB */
     DEEP = 1 << 14,         /* and at most so many terms: 4 MiB of panels */
     ROWS = 96,              /* most rows and columns of a job: its room is 72 KiB */
@@ -69,33 +69,62 @@ static void pack_job(void *ctx, size_t job, int worker)
     nn_pack_panels(p->n, (size_t)p->kern->nr, kc, x, p->panel + p->padded * k0);
 }
 
-/* The sums of rows [i0, i1), columns [j0, j1) over block k0, to c. */
+/* Rows of the next tile when `left` are: two lower tiles before one that is full and one
+ * that is nearly empty. */
+static size_t step(const nn_kern *kern, size_t left)
+{
+    const size_t mr = (size_t)kern->mr, low = (size_t)kern->low;
+    return left > mr && left <= 2 * low ? low : min(left, mr);
+}
+
+/* The sums of one tile over block k0: rows from i, columns from j, to t->c. */
+static void tile(const thin *p, size_t i, size_t j, size_t k0, const nn_tile *t)
+{
+    const nn_kern *kern = p->kern;
+    const size_t kc = min(NN_TERMS, p->k - k0), nr = (size_t)kern->nr;
+    const float *a = p->a.p + i * p->a.rs + k0 * p->a.cs;
+    const float *b = p->panel ? p->panel + p->padded * k0 + j * kc
+                              : p->b.p + k0 * p->b.rs + j;
+    const size_t ldb = p->panel ? nr : p->b.rs;
+    const float *row[NN_TILE_ROWS];
+
+    if (p->a.cs != 1) {
+        kern->tile_panel(kc, a, p->a.cs, b, ldb, t);
+        return;
+    }
+    for (int r = 0; r < t->rows; r++)
+        row[r] = a + (size_t)r * p->a.rs;
+    if (p->panel)
+        kern->tile_rows(1, kc, 0, row, b, t);
+    else
+        kern->tile_plain(kc, row, b, ldb, t);
+}
+
+/* The sums of rows [i0, i1), columns [j0, j1) over block k0, to c.  The shorter side is
+ * the one that is gone through again and again: it stays in the nearest cache. */
 static void block(const thin *p, size_t i0, size_t i1, size_t j0, size_t j1, size_t k0,
                   float *c, size_t ldc, int add)
 {
-    const nn_kern *kern = p->kern;
-    const size_t mr = (size_t)kern->mr, nr = (size_t)kern->nr;
-    const size_t kc = min(NN_TERMS, p->k - k0);
-    const float *row[NN_TILE_ROWS];
+    const size_t nr = (size_t)p->kern->nr;
     nn_tile t = { .ldc = ldc, .add = add };
 
-    for (size_t i = i0; i < i1; i += mr) {
-        const float *a = p->a.p + i * p->a.rs + k0 * p->a.cs;
-        t.rows = (int)min(mr, i1 - i);
-        for (int r = 0; r < t.rows; r++)
-            row[r] = a + (size_t)r * p->a.rs;
+    if (i1 - i0 < j1 - j0) {
         for (size_t j = j0; j < j1; j += nr) {
-            const float *b = p->panel ? p->panel + p->padded * k0 + j * kc
-                                      : p->b.p + k0 * p->b.rs + j;
-            const size_t ldb = p->panel ? nr : p->b.rs;
+            t.cols = (int)min(nr, j1 - j);
+            for (size_t i = i0; i < i1; i += (size_t)t.rows) {
+                t.rows = (int)step(p->kern, i1 - i);
+                t.c = c + (i - i0) * ldc + (j - j0);
+                tile(p, i, j, k0, &t);
+            }
+        }
+        return;
+    }
+    for (size_t i = i0; i < i1; i += (size_t)t.rows) {
+        t.rows = (int)step(p->kern, i1 - i);
+        for (size_t j = j0; j < j1; j += nr) {
             t.cols = (int)min(nr, j1 - j);
             t.c = c + (i - i0) * ldc + (j - j0);
-            if (p->a.cs != 1)
-                kern->tile_panel(kc, a, p->a.cs, b, ldb, &t);
-            else if (p->panel)
-                kern->tile_rows(1, kc, 0, row, b, &t);
-            else
-                kern->tile_plain(kc, row, b, ldb, &t);
+            tile(p, i, j, k0, &t);
         }
     }
 }
@@ -139,15 +168,19 @@ static void run(size_t jobs, nn_job *job, thin *p, int team)
             job(p, j, 0);
 }
 
-/* Pieces of the rows, and of the columns if there are few rows: JOBS of them, if there
- * are so many tiles, and none larger than ROWS x COLS. */
+/* Pieces of the longer side, and of the shorter one if the longer is short too: JOBS of
+ * them, if there are so many tiles, and none larger than ROWS x COLS. */
 static void cut(thin *p)
 {
     const size_t mr = (size_t)p->kern->mr, nr = (size_t)p->kern->nr;
-    const size_t rows = ROWS / mr, cols = COLS / nr;
-    p->down = max(min(parts(p->m, mr), JOBS), parts(parts(p->m, mr), rows));
-    p->across = min(parts(p->n, nr), parts(JOBS, p->down));
-    p->across = max(p->across, parts(parts(p->n, nr), cols));
+    const size_t rows = parts(p->m, mr), cols = parts(p->n, nr);
+    if (p->m >= p->n) {
+        p->down = max(min(rows, JOBS), parts(rows, ROWS / mr));
+        p->across = max(min(cols, parts(JOBS, p->down)), parts(cols, COLS / nr));
+    } else {
+        p->across = max(min(cols, JOBS), parts(cols, COLS / nr));
+        p->down = max(min(rows, parts(JOBS, p->across)), parts(rows, ROWS / mr));
+    }
 }
 
 int nn_thin(size_t m, size_t n, size_t k, nn_mat a, nn_mat b, float *c, size_t ldc,
