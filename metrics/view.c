@@ -222,7 +222,7 @@ const double *met_sigma(met_view *v)
  * NN_KC), of the sum of squared differences itself (16 lanes: d/8 u), and of g.  Rows
  * whose lower end g - m lies above the k-th smallest upper end g + m cannot be among the
  * k nearest; the others are measured.  So the result is that of measuring all. */
-enum { TILE = 1 << 20, MOST_D = 1 << 18 };      /* products of a tile; d u stays small */
+enum { TALL = 256, MOST_D = 1 << 18 };          /* rows of a tile; d u stays small */
 
 typedef struct search {
     const met_view *v;
@@ -309,14 +309,12 @@ const double *met_nearest(met_view *v)
         size_t mark = nn_arena_mark(v->arena), n = (size_t)v->n, d = (size_t)v->d;
         size_t team = (size_t)nn_par_threads();
         search f = { .v = v, .nearest = v->nearest };
-        f.rows = TILE / v->n > 16 ? TILE / v->n : 16;
         f.y = centred(&f, mean);
-        f.s = NN_NEW(v->arena, float, (size_t)f.rows * n);
+        f.s = NN_NEW(v->arena, float, TALL * n);
         f.high = NN_NEW(v->arena, float, team * n);
         f.key = NN_NEW(v->arena, uint64_t, team * 2 * (size_t)v->k);
-        for (; f.top < v->n; f.top += f.rows) {
-            if (f.rows > v->n - f.top)
-                f.rows = v->n - f.top;
+        for (; f.top < v->n; f.top += TALL) {
+            f.rows = v->n - f.top < TALL ? v->n - f.top : TALL;
             if (f.y)
                 nn_gemm((size_t)f.rows, n, d, (nn_mat){ f.y + (size_t)f.top * d, d, 1 },
                         (nn_mat){ f.y, 1, d }, f.s, n, NULL, v->arena);

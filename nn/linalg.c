@@ -702,7 +702,7 @@ static const double *slice(const gram *g, int panel, int row)
 static void panel_rows(void *ctx, size_t job, int worker)
 {
     const gram *g = ctx;
-    int first = (g->panels - 1) / GROUP * GROUP - (int)job * GROUP; /* the longest first */
+    int first = (g->panels - 1) / GROUP * GROUP - (int)job * GROUP;   /* longest first */
     int end = least(first + GROUP, g->panels);
     size_t ldc = (size_t)g->panels * NN_PANEL;
     (void)worker;
