@@ -2,7 +2,7 @@
 #
 #   make          ./fullrank and libfullrank.a     make demo     installs what is missing,
 #   make check    installs what is missing,                      trains, writes a report
-#                 builds, runs every test          make bench    ours beside PyTorch
+#                 builds, runs every test          make bench    ours beside others
 #   make deps     installs what is missing         make floors   who may include whom
 #   make bits     same bits from every compiler    make neon     and on aarch64, emulated
 #   make same-bits    shows it: threads, tables, a kill in the middle
@@ -175,7 +175,7 @@ $(B)/assets.o: $(ASSETS)
 	$(Q)cd $(B)/assets && $(LD) -r -b binary -z noexecstack -o ../assets.o $(notdir $^)
 
 # And the Python side of the bench into its program, in the same way.
-$(B)/bench/assets.o: bench/peers/torch_peer.py
+$(B)/bench/assets.o: bench/peers/torch_peer.py | need
 	@mkdir -p $(@D)
 	$(Q)cd $(<D) && $(LD) -r -b binary -z noexecstack -o $(CURDIR)/$@ $(<F)
 

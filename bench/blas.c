@@ -195,7 +195,8 @@ const bench_item *const *bench_blas_open(const char *side, int threads, char *ve
         setenv("BLIS_ARCH_TYPE", "0", 0);
 #endif
     /* threads that a library makes inherit what this one may use: let that be all */
-    cpu_set_t all;
+    cpu_set_t mine, all;
+    int bound = sched_getaffinity(0, sizeof mine, &mine) == 0;
     memset(&all, -1, sizeof all);
     sched_setaffinity(0, sizeof all, &all);
     void *h = NULL;
@@ -220,6 +221,8 @@ const bench_item *const *bench_blas_open(const char *side, int threads, char *ve
     bench_symbol(h, "openblas_set_num_threads", &set);
     if (set)
         set(threads);
+    if (bound)
+        sched_setaffinity(0, sizeof mine, &mine);
     describe(h, file, version);
     return items;
 }

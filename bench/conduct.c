@@ -60,7 +60,7 @@ typedef struct rounds {
 } rounds;
 
 static void evaluate(const bench_kind *k, const rounds *all, const bench_partner *name,
-                     int partners, bench_result *r)
+                     int partners, const int *takes_part, bench_result *r)
 {
     double v[BENCH_ROUNDS];
 
@@ -68,7 +68,7 @@ static void evaluate(const bench_kind *k, const rounds *all, const bench_partner
     if (!all->kept)
         return;
     for (int p = 0; p < partners; p++) {
-        if (all->ms[p][0] <= 0)
+        if (!takes_part[p])
             continue;
         memcpy(v, all->ms[p], sizeof v);
         r->ms[p] = median(v, all->kept);
@@ -90,9 +90,25 @@ static void evaluate(const bench_kind *k, const rounds *all, const bench_partner
     }
 }
 
+/* Asks one side; a side that fails in the middle of a row is out of it. */
+static double turn(const bench_kind *k, const bench_row *row, bench_partner *p,
+                   int *takes_part)
+{
+    bench_reply reply;
+
+    nanosleep(&quiet, NULL);
+    if (!*takes_part)
+        return 0;
+    *takes_part = bench_partner_ask(p, k->seconds, row->request, &reply);
+    if (!*takes_part)
+        fprintf(stderr, "bench: %s, %s: %s: %s\n", row->set, row->shape, p->name,
+                reply.why);
+    return reply.ms;
+}
+
 /* One turn of everybody; 0 when the host disturbed it. */
 static int one_round(const bench_kind *k, const bench_row *row, bench_partner *p,
-                     int partners, const int *takes_part, int round, rounds *all,
+                     int partners, int *takes_part, int round, rounds *all,
                      bench_result *r)
 {
     ticks before = read_ticks();
@@ -101,15 +117,12 @@ static int one_round(const bench_kind *k, const bench_row *row, bench_partner *p
 
     for (int i = 0; i < partners; i++) {
         int who = (round + i) % partners;
-        all->ms[who][at] = 0;
-        nanosleep(&quiet, NULL);
-        if (takes_part[who]
-            && bench_partner_ask(&p[who], k->seconds, row->request, &reply))
-            all->ms[who][at] = reply.ms;
+        all->ms[who][at] = turn(k, row, &p[who], &takes_part[who]);
     }
     all->peak[at] = 0;
     nanosleep(&quiet, NULL);
-    if (row->flops > 0 && bench_partner_ask(&p[0], peak_seconds, "peak", &reply))
+    if (row->flops > 0 && takes_part[0]
+        && bench_partner_ask(&p[0], peak_seconds, "peak", &reply))
         all->peak[at] = 1e-6 * reply.value / reply.ms;
     ticks after = read_ticks();
     double share = after.all > before.all
@@ -173,17 +186,20 @@ static void stop_all(bench_partner *p, int partners)
         bench_partner_stop(&p[i]);
 }
 
+/* Fills r.  1: all went well, -1: a side was lost on the way, 0: no figures. */
 static int measure(const bench_kind *k, const bench_options *o, bench_partner *p,
                    int partners, const bench_row *row, bench_result *r)
 {
     static rounds all;
     int want = o->rounds ? o->rounds : k->rounds, takes_part[BENCH_PARTNERS];
+    int began[BENCH_PARTNERS], whole = 1;
 
     *r = (bench_result){ .row = row };
     if (!prepare(row, p, partners, takes_part))
         return 0;
+    memcpy(began, takes_part, sizeof began);
     all.kept = 0;
-    for (int i = 0; i < 2 * want && all.kept < want; i++) {
+    for (int i = 0; i < 2 * want && all.kept < want && takes_part[0]; i++) {
         if (one_round(k, row, p, partners, takes_part, i, &all, r))
             all.kept++;
         else
@@ -191,10 +207,14 @@ static int measure(const bench_kind *k, const bench_options *o, bench_partner *p
     }
     if (!all.kept) /* a figure with a warning is more than none */
         all.kept = r->disturbed = 1;
-    evaluate(k, &all, p, partners, r);
+    if (!takes_part[0])
+        return 0;
+    evaluate(k, &all, p, partners, takes_part, r);
+    for (int i = 0; i < partners; i++)
+        whole &= takes_part[i] == began[i];
     if (k->fresh)
         ask_memory(p, partners, r);
-    return 1;
+    return whole ? 1 : -1;
 }
 
 /* The processes have just said their first word; what else comes before a step? */
@@ -250,10 +270,10 @@ int bench_conduct(const bench_kind *k, const bench_options *o)
             stop_all(p, partners);
             start_all(k, o, p);
         }
-        if (!measure(k, o, p, partners, &list[i], &result[done])) {
-            bad = 1;
+        int got = measure(k, o, p, partners, &list[i], &result[done]);
+        bad |= got != 1;
+        if (!got)
             continue;
-        }
         if (!o->json)
             bench_show_row(k, &result[done], p, partners);
         done++;
@@ -263,7 +283,7 @@ int bench_conduct(const bench_kind *k, const bench_options *o)
         json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
         putchar('\n');
         json_decref(j);
-    } else {
+    } else if (!o->peer) {              /* the goals are about others than a peer */
         bench_show_goals(k, result, done, p, partners);
     }
     stop_all(p, partners);

@@ -114,14 +114,14 @@ static int mean_ratio(const bench_goal *g, const bench_result *r, int rows,
     int n = 0;
 
     for (int i = 0; i < rows; i++) {
-        int with = r[i].best;
+        int with = g->against ? 0 : r[i].best;
         if (strcmp(r[i].row->set, g->set) != 0)
             continue;
         for (int q = 1; g->against && q < partners; q++)
             if (strcmp(p[q].name, g->against) == 0)
                 with = q;
         double ratio = g->memory ? r[i].memory[with] / r[i].memory[0] : r[i].ratio[with];
-        if (with && ratio > 0) {
+        if (with > 0 && ratio > 0) {
             sum += log(ratio);
             n++;
         }
@@ -204,16 +204,18 @@ json_t *bench_json(const bench_kind *k, const bench_options *o, const bench_resu
         json_object_set_new(starts, p[i].name, json_real(p[i].started));
     for (int i = 0; i < rows; i++)
         json_array_append_new(list, row_json(&r[i], p, partners));
-    for (const bench_goal *g = k->goals; g->set; g++) {
+    for (const bench_goal *g = k->goals; g->set && !o->peer; g++) {
         double mean;
         int n = mean_ratio(g, r, rows, p, partners, &mean);
         if (n)
             json_array_append_new(goals,
-                                  json_pack("{ss ss ss sf si sf sf sb}", "goal", g->what,
+                                  json_pack("{ss ss ss sf si sf sf so}", "goal", g->what,
                                             "set", g->set, "against",
                                             g->against ? g->against : "the fastest",
                                             "ratio", mean, "shapes", n, "must", g->must,
-                                            "aim", g->aim, "met", mean >= g->must));
+                                            "aim", g->aim, "met",
+                                            g->must > 0 ? json_boolean(mean >= g->must)
+                                                        : json_null()));
     }
     return json_pack("{ss ss ss si sf so so so so}", "bench", k->name, "date", date,
                      "processor", cpu, "threads", o->threads, "seconds", k->seconds,

@@ -19,7 +19,7 @@ typedef struct ex_epoch {               /* what training tells about one epoch *
     int epoch;                          /* 0: untrained */
     double loss, lr;                    /* loss NaN at 0: null in the file */
     double images_per_s, seconds, eval_seconds;
-    double data_wait;                   /* share of `seconds`; NaN: nothing trained */
+    double data_wait;                   /* share of this process's training; NaN: none */
 } ex_epoch;
 
 typedef struct ex_log {

@@ -359,7 +359,8 @@ static nn_status train_epoch(job *j, ex_epoch *e)
     e->lr = at->lr;
     e->seconds = at->epoch_seconds;
     e->images_per_s = (double)at->step * c->top.batch / at->epoch_seconds;
-    e->data_wait = (j->waited - waited) / (j->trained - trained);   /* of this process */
+    e->data_wait = j->trained > trained         /* of this process; NaN: it took no step */
+                       ? (j->waited - waited) / (j->trained - trained) : NAN;
     return NN_OK;
 }
 

@@ -97,6 +97,25 @@ START_TEST(sides_that_disagree_end_the_race)
 }
 END_TEST
 
+/* A side that dies in the middle is named, is out of the row, and ends the race with 1. */
+START_TEST(a_side_that_dies_is_left_out)
+{
+    program_write("other.py", "#!/bin/sh\n"
+                  "echo ready\n"
+                  "read line; echo 1.5 nan\n"
+                  "read line; echo 1.5 nan\n");
+    ck_assert_int_eq(chmod("other.py", 0755), 0);
+    setenv("PYTHON", "./other.py", 1);
+    program_result r = program("bench", "losses", "--quick", "--rounds", "4", "--only",
+                               "tree, N 256", "--json", NULL);
+    ck_assert_int_eq(r.exit, 1);
+    ck_assert_ptr_nonnull(strstr(r.err, "torch: ended while it did 'tree 256 512'"));
+    json_t *row = json_array_get(json_object_get(program_parse(r.out), "rows"), 0);
+    has_time(row, "ours");
+    ck_assert(json_is_null(json_object_get(row, "ratio")));
+}
+END_TEST
+
 Suite *suite_bench(void)
 {
     Suite *s = suite_create("bench");
@@ -107,6 +126,7 @@ Suite *suite_bench(void)
     tcase_add_test(c, an_unknown_race_is_an_error_of_usage);
     tcase_add_test(c, a_side_that_is_not_here_is_named);
     tcase_add_test(c, sides_that_disagree_end_the_race);
+    tcase_add_test(c, a_side_that_dies_is_left_out);
     suite_add_tcase(s, c);
     return s;
 }

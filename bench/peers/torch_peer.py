@@ -309,7 +309,8 @@ def serve():
                 item = ITEMS[name](*words)
                 value = item.run()                      # warms up
                 request = wanted
-            except (KeyError, ImportError, ValueError, TypeError) as error:
+            except (KeyError, ImportError, ValueError, TypeError, RuntimeError,
+                    MemoryError) as error:
                 request = None
                 print(f"- {type(error).__name__}: {error}"[:150], flush=True)
                 continue

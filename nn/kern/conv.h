@@ -6,7 +6,8 @@
 /* 2-D convolution (cross-correlation, as the field calls it) in NHWC.
  *   x  (n, h, w, cin)    weight (cout, kh, kw, cin)    y (n, oh, ow, cout)
  *   oh = (h + 2 pad - kh) / stride + 1
- * 3 x 3 kernels of stride 1 go by Winograd's tiles (winograd.h), all others here.
+ * 3 x 3 kernels of stride 1 go by Winograd's tiles where these pay (nn_wino_fits), all
+ * others here.
  * No patch is ever stored: tiles read the image through pointers, and only where the
  * padding shows is a piece of it copied with zeros around (conv.c).  All three passes
  * give the same bits for every kernel table and team. */

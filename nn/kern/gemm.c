@@ -389,6 +389,9 @@ void nn_syrk(size_t n, size_t k, nn_mat a, float *c, size_t ldc, int add,
         return;
     if (k == 0) {
         no_terms(&p);
+        for (size_t i = 0; add && i < n; i++)   /* what is below counts */
+            for (size_t j = 0; j < i; j++)
+                c[j * ldc + i] = c[i * ldc + j];
         return;
     }
     p.lower = 1;

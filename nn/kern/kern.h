@@ -17,7 +17,8 @@
  * tests/test_kern.c compares the tables byte for byte on ragged shapes. */
 enum {
     NN_LANES = 16,          /* part of the result's format */
-    NN_KC = 256,            /* pixels in a convolution's unit: part of the format */
+    NN_KC = 256,            /* pixels in a convolution's unit, terms in a block of
+                               distances: part of the format */
     NN_TERMS = 512,         /* terms in a product's block: part of the format */
     NN_TILE_ROWS = 32,      /* no table has tiles of more rows */
     NN_ROWS = 256,          /* rows of one chunk in column sums: part of the format */

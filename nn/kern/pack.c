@@ -1,5 +1,6 @@
 #include "nn/kern/pack.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* Four floats, in whatever register the machine has for them. */
@@ -65,7 +66,7 @@ static void turn4(size_t width, size_t k, const float *p, size_t step, float *ou
     for (; q + 4 <= k; q += 4, p += 4, out += 4 * width) {
         if (q % 16 == 0)
             for (size_t i = 4; i < 8; i++)
-                __builtin_prefetch(p + i * step);
+                __builtin_prefetch((const void *)((uintptr_t)p + i * step * sizeof *p));
         four a = load4(p), b = load4(p + step);
         four c = load4(p + 2 * step), d = load4(p + 3 * step);
         four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);

@@ -13,8 +13,8 @@
  * That is N/d of the work.  It is a difference: its error is that of the whole, diagonal
  * included, a few 1e-7 of |Z'Z|^2 / (d m^2).  Since N - 1 directions must hold d columns,
  * the part off the diagonal is then at least 1 - (N - 1)/d of the whole for columns of
- * equal variance, and nothing cancels; it is small only where a few columns hold nearly
- * all of the variance (tests/test_covariance.c has both cases). */
+ * equal variance, and little cancels unless N is near d; it is small only where a few
+ * columns hold nearly all of the variance (tests/test_covariance.c has both cases). */
 #include "nn/base.h"
 #include "nn/kern/gemm.h"
 #include "nn/ops/columns.h"
