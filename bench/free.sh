@@ -7,8 +7,9 @@
 # Set free, in a copy of the sources:
 #   -ffast-math -ffp-contract=fast      the compiler may reorder, fuse and vectorise sums
 #   NN_ROWS 256 -> 16384                column sums (BatchNorm, biases) in few long chunks
-#   CHUNKS 16 -> the threads            a weight gradient has one partial sum per thread,
-#                                       what an OpenMP reduction clause would do
+#   CHUNKS 16 -> the threads            a direct weight gradient has one partial sum per
+#                                       thread, what an OpenMP reduction clause would do
+#                                       (Winograd's keep theirs)
 # and the partial sums are folded in any order by the compiler.  The kernels' fused
 # multiply-add in order of k is what a free library does too, so it stays.
 set -euo pipefail
@@ -31,7 +32,7 @@ change()
 }
 change Makefile "-fno-fast-math -ffp-contract=off" "-ffast-math -ffp-contract=fast"
 change nn/kern/pick.c "#error" "// #error"      # the refusal of such flags
-change nn/kern/kern.h "NN_ROWS = 256 " "NN_ROWS = 16384 "
+change nn/kern/kern.h "NN_ROWS = 256," "NN_ROWS = 16384,"
 change nn/kern/conv.c "CHUNKS = 16," "CHUNKS = $threads,"
 
 echo "building the step with free sums"
