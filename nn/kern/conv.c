@@ -508,15 +508,6 @@ static void wgrad_patches(const wgrad *w, const float *const *pix, size_t count,
     }
 }
 
-/* Packs columns of dy into panels, a pixel after the other, which is how they lie. */
-static void pack_dy(const float *dy, size_t step, size_t count, size_t cols, size_t nr,
-                    float *panels)
-{
-    for (size_t q = 0; q < count; q++, dy += step)
-        for (size_t j = 0; j < cols; j += nr)
-            copy(panels + j * count + q * nr, dy + j, min(nr, cols - j));
-}
-
 /* Adds one unit's products to columns j0 .. j0 + cols of the chunk's sums. */
 static void wgrad_unit(const wgrad *w, const float *const *pix, size_t count, size_t gap,
                        const float *dy, float *panels, float *sum, size_t j0, size_t cols,
@@ -529,7 +520,7 @@ static void wgrad_unit(const wgrad *w, const float *const *pix, size_t count, si
     nn_tile t = { .ldc = w->cout, .add = add };
 
     if (packed)
-        pack_dy(dy + j0, w->cout, count, cols, nr, panels);
+        nn_pack_panels(cols, nr, count, (nn_mat){ dy + j0, 1, w->cout }, panels);
     for (size_t i = 0; i < w->terms; i += (size_t)t.rows) {
         size_t inside = i % w->across, at = i / w->across * gap + inside;
         t.rows = (int)min(mr, w->across - inside);

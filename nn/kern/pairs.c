@@ -66,10 +66,8 @@ static void pack_rows(const pairs *p, size_t block, size_t width, size_t padded,
     const size_t rows = rows_of(p, block);
     for (size_t k0 = 0; k0 < p->d; k0 += NN_KC) {
         size_t kc = min(NN_KC, p->d - k0);
-        for (size_t i = 0; i < rows; i += width) {
-            nn_mat x = { p->x + (block * BLOCK + i) * p->d + k0, p->d, 1 };
-            nn_pack(min(width, rows - i), width, kc, x, out + padded * k0 + i * kc);
-        }
+        nn_mat x = { p->x + block * BLOCK * p->d + k0, p->d, 1 };
+        nn_pack_panels(rows, width, kc, x, out + padded * k0);
     }
 }
 
