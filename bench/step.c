@@ -11,12 +11,12 @@
 #include "nn/model.h"
 #include "nn/rng.h"
 #include "optim/opt.h"
-#include "ssl/method.h"
+#include "ssl/objective.h"
 
 typedef struct setup {
     const nn_model *model;
-    void *backbone, *heads;
-    const ssl_method *method;
+    void *backbone;
+    ssl_objective objective;
     nn_store store;
     nn_tape tape;
     opt_settings optim;
@@ -49,7 +49,7 @@ static void set_int(const nn_setting *table, void *config, const char *name, int
 static void build(setup *s, nn_arena *forever)
 {
     int large = strcmp(s->model->name, "resnet18") == 0;
-    int width, d;
+    int width;
 
     s->image = large ? (nn_image_shape){ 32, 32, 3 } : (nn_image_shape){ 28, 28, 1 };
     s->store = (nn_store){ .arena = forever };
@@ -57,10 +57,10 @@ static void build(setup *s, nn_arena *forever)
         &s->store, config_of(forever, s->model->settings, s->model->config_size),
         s->image, &width);
 
-    s->method = ssl_method_find("simsiam");
-    void *heads = config_of(forever, s->method->settings, s->method->config_size);
-    set_int(s->method->settings, heads, "proj_dim", large ? 2048 : 256);
-    s->heads = s->method->build(&s->store, heads, width, &d);
+    const ssl_method *method = ssl_method_find("simsiam");
+    void *heads = config_of(forever, method->settings, method->config_size);
+    set_int(method->settings, heads, "proj_dim", large ? 2048 : 256);
+    ssl_objective_build(&s->objective, &s->store, method, heads, width);
 
     nn_setting_defaults(opt_setting_table, &s->optim);
     s->optimiser = opt_new(opt_method_find("sgd"), &s->optim, &s->store);
@@ -83,10 +83,11 @@ static float step(setup *s, long count)
     nn_tape_reset(t);
     nn_store_zero_grad(&s->store);
     for (int v = 0; v < 2; v++) {
-        views.h[v] = s->model->forward(t, s->backbone, nn_input(t, shape, s->view[v], 0));
-        views.z[v] = s->method->embed(t, s->heads, views.h[v]);
+        nn_node *x = nn_input(t, shape, s->view[v], 0);
+        ssl_objective_view(t, &s->objective, &views, v,
+                           s->model->forward(t, s->backbone, x));
     }
-    nn_node *loss = s->method->loss(t, s->heads, &views);
+    nn_node *loss = ssl_objective_loss(t, &s->objective, &views);
     float value = nn_item(loss);
     nn_backward(loss);
     opt_step(s->optimiser, 0.03, 0.03, count);

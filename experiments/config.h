@@ -5,7 +5,7 @@
 #include "data/data.h"
 #include "nn/model.h"
 #include "optim/opt.h"
-#include "ssl/method.h"
+#include "ssl/objective.h"
 
 /* A run's configuration: one YAML file, settings on the command line, and the tables of
  * settings that every component brings along (nn/setting.h).
@@ -67,6 +67,7 @@ typedef struct ex_section {
 typedef struct ex_config {
     const char *file;
     const ssl_method *method;   void *method_config;
+    ssl_extra extra[SSL_MAX_ADDONS]; int extras;    /* `add:`, in the order of addons.def */
     const nn_model *model;      void *model_config;
     const data_source *source;  data_settings data;
     const opt_method *optimiser; opt_settings optim;

@@ -84,7 +84,7 @@ static void features(ex_evaluator *e, nn_mode mode, const data_images *d, int n,
             memcpy(h + from * (size_t)run->r, rep->val,
                    sizeof(float) * (size_t)count * (size_t)run->r);
         if (z) {
-            nn_node *emb = c->method->embed(t, run->method_state, rep);
+            nn_node *emb = c->method->embed(t, run->objective.heads, rep);
             memcpy(z + from * (size_t)run->d, emb->val,
                    sizeof(float) * (size_t)count * (size_t)run->d);
         }
@@ -213,7 +213,8 @@ static void calibrate(ex_evaluator *e)
         data_plain(&run->train, NULL, i % starts * batch, batch, e->image);
         nn_node *x = nn_input(
             t, nn_shape4(batch, run->train.h, run->train.w, run->train.c), e->image, 0);
-        c->method->embed(t, run->method_state, c->model->forward(t, run->model_state, x));
+        c->method->embed(t, run->objective.heads,
+                         c->model->forward(t, run->model_state, x));
         nn_tape_reset(t);
     }
     t->record = 1;

@@ -108,23 +108,21 @@ static void rehearse_step(rehearsal *r, const data_batch *b, int n, int record)
     const ex_config *c = run->config;
     nn_arena step = {0}, scratch = {0};
     nn_tape t;
-    ssl_views v = { .count = record ? 2 : 1 };
 
     nn_tape_start(&t, &step, &scratch);
     t.mode = NN_BATCH;
     t.record = record;
-    for (int k = 0; k < v.count; k++) {
-        nn_node *x = nn_input(
-            &t, nn_shape4(n, run->train.h, run->train.w, run->train.c), b->view[k], 0);
-        v.h[k] = c->model->forward(&t, run->model_state, x);
-        v.z[k] = c->method->embed(&t, run->method_state, v.h[k]);
-    }
     if (record) {
-        nn_node *loss = c->method->loss(&t, run->method_state, &v);
+        nn_node *loss = ex_run_loss(run, &t, b, n, NULL);
         nn_flops f = nn_tape_flops(&t);
         nn_backward(loss);
         add_point(&r->forward, n, f.forward);
         add_point(&r->backward, n, f.backward);
+    } else {
+        nn_node *x = nn_input(
+            &t, nn_shape4(n, run->train.h, run->train.w, run->train.c), b->view[0], 0);
+        nn_node *h = c->model->forward(&t, run->model_state, x);
+        c->method->embed(&t, run->objective.heads, h);
     }
     add_point(record ? &r->step : &r->look, n, (double)step.peak);
     add_point(record ? &r->step_scratch : &r->look_scratch, n, (double)scratch.peak);

@@ -35,7 +35,19 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     run->store = (nn_store){ .arena = &run->forever, .seed = (uint64_t)c->top.seed };
     run->model_state = c->model->build(&run->store, c->model_config, shape, &run->r);
     run->backbone = run->store.count;
-    run->method_state = c->method->build(&run->store, c->method_config, run->r, &run->d);
+    for (run->objective.extras = 0; run->objective.extras < c->extras;
+         run->objective.extras++)
+        run->objective.extra[run->objective.extras] = c->extra[run->objective.extras];
+    ssl_objective_build(&run->objective, &run->store, c->method, c->method_config, run->r);
+    run->d = run->objective.d;
+    if (ssl_has_target(c->method, c->method_config)) {
+        int r;
+        run->store.of_target = 1;
+        run->target_state = c->model->build(&run->store, c->model_config, shape, &r);
+        ssl_objective_target(&run->objective, &run->store, run->r);
+        run->store.of_target = 0;
+        nn_store_follow(&run->store, 0);
+    }
     run->opt = opt_new(c->optimiser, &c->optim, &run->store);
     run->loader = data_loader_new(&run->forever, &run->train, &c->augment,
                                   (uint64_t)c->top.seed, c->top.batch);
@@ -56,26 +68,57 @@ void ex_run_free(ex_run *run)
     nn_arena_free(&run->forever);
 }
 
+ssl_clock ex_run_clock(const ex_run *run, long step)
+{
+    const int epochs = run->config->top.epochs;
+    return (ssl_clock){ .epoch = (int)(step / run->steps), .epochs = epochs, .step = step,
+                        .steps = (long)epochs * run->steps };
+}
+
+nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
+                     ssl_terms *terms)
+{
+    const ex_config *c = run->config;
+    const ssl_objective *o = &run->objective;
+    const nn_shape shape = nn_shape4(n, run->train.h, run->train.w, run->train.c);
+    ssl_views v = { .count = o->views, .terms = terms };
+
+    v.clock = ex_run_clock(run, (long)b->epoch * run->steps + b->step);
+    for (int k = 0; k < v.count; k++) {
+        nn_node *x = nn_input(t, shape, b->view[k], 0);
+        ssl_objective_view(t, o, &v, k, c->model->forward(t, run->model_state, x));
+    }
+    for (int k = 0; run->target_state && k < v.count; k++) {
+        nn_node *x = nn_input(t, shape, b->view[k], 0);
+        ssl_objective_target_view(t, o, &v, k,
+                                  c->model->forward(t, run->target_state, x));
+    }
+    return ssl_objective_loss(t, o, &v);
+}
+
+/* The target's average for the next step: before the first one it is a copy already. */
+static void follow(ex_run *run, long step)
+{
+    const ex_config *c = run->config;
+    const ssl_clock next = ex_run_clock(run, step + 1);
+
+    if (run->target_state)
+        nn_store_follow(&run->store, c->method->momentum(c->method_config, &next));
+}
+
 ex_step ex_run_step(ex_run *run, const data_batch *b)
 {
     const ex_config *c = run->config;
-    const nn_shape shape = nn_shape4(b->n, run->train.h, run->train.w, run->train.c);
     const long step = (long)b->epoch * run->steps + b->step;
     nn_tape *t = &run->tape;
-    ssl_views v = { .count = 2 };
+    ex_step done = { .lr = opt_lr(&c->optim, c->top.batch, step, run->steps,
+                                  c->top.epochs) };
 
     double from = nn_profile_from(t->profile);
     nn_store_zero_grad(&run->store);
     nn_profile_part(t->profile, "gradients to zero", from);
-    for (int k = 0; k < v.count; k++) {
-        nn_node *x = nn_input(t, shape, b->view[k], 0);
-        v.h[k] = c->model->forward(t, run->model_state, x);
-        v.z[k] = c->method->embed(t, run->method_state, v.h[k]);
-    }
-    nn_node *loss = c->method->loss(t, run->method_state, &v);
-    ex_step done = { .loss = (double)nn_item(loss),
-                     .lr = opt_lr(&c->optim, c->top.batch, step, run->steps,
-                                  c->top.epochs) };
+    nn_node *loss = ex_run_loss(run, t, b, b->n, &done.terms);
+    done.loss = (double)nn_item(loss);
 
     if (isfinite(done.loss)) {
         nn_backward(loss);
@@ -83,8 +126,10 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
         done.bad = nn_store_bad_grad(&run->store);
         nn_profile_part(t->profile, "gradients finite?", from);
         from = nn_profile_from(t->profile);
-        if (!done.bad)
+        if (!done.bad) {
             opt_step(run->opt, done.lr, opt_peak_lr(&c->optim, c->top.batch), step);
+            follow(run, step);
+        }
         nn_profile_part(t->profile, "optimiser", from);
     }
     nn_tape_reset(t);

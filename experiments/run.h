@@ -3,6 +3,7 @@
 
 #include "experiments/config.h"
 #include "nn/tape.h"
+#include "ssl/objective.h"
 
 /* What a run is made of: data, network, heads, optimiser, and the three arenas that hold
  * everything.  Built once from a configuration, freed as a whole. */
@@ -12,7 +13,8 @@ typedef struct ex_run {
     nn_store store;
     int backbone;                       /* so many tensors of it are the model's */
     nn_tape tape;
-    void *model_state, *method_state;
+    void *model_state, *target_state;   /* the target's model, NULL without a target */
+    ssl_objective objective;
     int r, d;                           /* widths of representation and embedding */
     data_images train, test;
     data_loader *loader;
@@ -26,10 +28,19 @@ typedef struct ex_run {
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
 void      ex_run_free(ex_run *run);
 
+/* The forward passes of every view and the loss, recorded on a tape.  n images of each
+ * view; terms may be NULL. */
+nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
+                     ssl_terms *terms);
+
+/* The clock of a step counted from the start of the run. */
+ssl_clock ex_run_clock(const ex_run *run, long step);
+
 /* One step on a batch: forward, backward, update. */
 typedef struct ex_step {
     double loss, lr;                    /* lr: the learning rate used */
     const nn_param *bad;                /* whose gradient is not finite; NULL: all are */
+    ssl_terms terms;                    /* the loss in parts */
 } ex_step;
 
 /* When the loss or a gradient is not finite nothing has been updated (but for running

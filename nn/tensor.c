@@ -55,8 +55,28 @@ nn_param *nn_store_find(const nn_store *s, const char *name)
     return NULL;
 }
 
+static const nn_param *followed(const nn_store *s, const char *name, const nn_shape *shape)
+{
+    const nn_param *p = nn_store_find(s, name);
+    NN_NEED(p && p->role == NN_PARAMETER && nn_shape_same(&p->shape, shape),
+            "store: no parameter '%s' that a target could follow", name);
+    return p;
+}
+
 nn_param *nn_store_add(nn_store *s, const char *name, nn_role role, nn_shape shape)
 {
+    char full[256];
+    const nn_param *follows = NULL;
+
+    if (s->of_target) {
+        int length = snprintf(full, sizeof full, "target.%s", name);
+        NN_NEED(length < (int)sizeof full, "store: the name '%s' is too long", name);
+        if (role == NN_PARAMETER) {
+            follows = followed(s, name, &shape);
+            role = NN_TARGET;
+        }
+        name = full;
+    }
     NN_NEED(!nn_store_find(s, name), "store: a second tensor named '%s'", name);
     if (s->count == s->room) {
         int room = s->room ? 2 * s->room : 64;
@@ -70,6 +90,7 @@ nn_param *nn_store_add(nn_store *s, const char *name, nn_role role, nn_shape sha
     nn_param *p = NN_NEW0(s->arena, nn_param, 1);
     p->name = nn_arena_copy(s->arena, name);
     p->role = role;
+    p->follows = follows;
     p->shape = shape;
     p->val = NN_NEW0(s->arena, float, count);
     if (role == NN_PARAMETER)
@@ -85,6 +106,41 @@ size_t nn_store_count(const nn_store *s)
         if (s->list[i]->role == NN_PARAMETER)
             count += nn_shape_count(&s->list[i]->shape);
     return count;
+}
+
+/* ---- targets ---------------------------------------------------------------------- */
+
+typedef struct following { nn_param *p; float tau, rest; } following;
+
+enum { STRETCH = 1 << 14 };             /* numbers of a job: some microseconds */
+
+static void follow_job(void *ctx, size_t job, int worker)
+{
+    const following *f = ctx;
+    const size_t from = job * STRETCH, n = nn_shape_count(&f->p->shape),
+                 end = n - from < STRETCH ? n : from + STRETCH;
+    const float *theta = f->p->follows->val;
+    (void)worker;
+
+    for (size_t i = from; i < end; i++)
+        f->p->val[i] = f->tau * f->p->val[i] + f->rest * theta[i];
+}
+
+void nn_store_follow(nn_store *s, double tau)
+{
+    NN_NEED(tau >= 0 && tau <= 1, "store: a target that keeps %g of itself", tau);
+    if (tau == 1)
+        return;
+    for (int i = 0; i < s->count; i++) {
+        following f = { s->list[i], (float)tau, (float)(1 - tau) };
+        if (f.p->role != NN_TARGET)
+            continue;
+        size_t n = nn_shape_count(&f.p->shape);
+        if (tau == 0)
+            memcpy(f.p->val, f.p->follows->val, n * sizeof *f.p->val);
+        else
+            nn_par_run((n + STRETCH - 1) / STRETCH, follow_job, &f);
+    }
 }
 
 /* ---- numbers that are none ------------------------------------------------------- */

@@ -4,30 +4,86 @@
 #include "nn/layer.h"
 #include "nn/setting.h"
 
-/* A self-supervised method: heads on a representation, and a loss over views.
- * It knows nothing of optimiser, data or log.  One file per method, one line in
- * methods.def. */
-enum { SSL_MAX_VIEWS = 8 };
+/* A self-supervised method: heads on a representation, and a loss over views.  A
+ * regulariser: a loss that is added to any method's.  Neither knows anything of optimiser,
+ * data or log.  One file each, one line in methods.def or addons.def.
+ *
+ *   h = f(x)    z = embed(h)    p = predict(z)          of each view x
+ *   and, from a slowly following copy of f and embed (the momentum target), th and tz */
+enum { SSL_MAX_VIEWS = 4, SSL_MAX_TERMS = 16 };
+
+/* Where training stands; step and steps count over the whole run. */
+typedef struct ssl_clock { int epoch, epochs; long step, steps; } ssl_clock;
+
+/* Parts of a loss by name, for the log: values without their weights. */
+typedef struct ssl_terms {
+    int count;
+    struct { const char *name; double value; } list[SSL_MAX_TERMS];
+} ssl_terms;
 
 typedef struct ssl_views {
-    int count;                          /* 2 */
+    int count;                          /* 2, or what the method's `views` says */
     nn_node *h[SSL_MAX_VIEWS];          /* representations (N, r), one pass each */
-    nn_node *z[SSL_MAX_VIEWS];          /* embeddings (N, d): embed(h) */
+    nn_node *z[SSL_MAX_VIEWS];          /* embeddings (N, d) */
+    nn_node *p[SSL_MAX_VIEWS];          /* given predictions; losses ask ssl_predict */
+    nn_node *th[SSL_MAX_VIEWS];         /* of the target, without gradient; NULL where */
+    nn_node *tz[SSL_MAX_VIEWS];         /* the method has none */
+    ssl_clock clock;
+    ssl_terms *terms;                   /* NULL: nobody asks */
+    const struct ssl_method *method;    /* whose predictor makes p, and its heads */
+    const void *heads;
 } ssl_views;
 
 typedef struct ssl_method {
     const char *name, *paper;
     size_t config_size;
     const nn_setting *settings;
-    /* Creates the heads' parameters; returns the state for the other two and sets
-     * *d = width of z.  `config` outlives the state. */
+    /* Creates what embed needs; returns the heads' state and sets *d = width of z.
+     * `config` outlives the state. */
     void    *(*build)(nn_store *s, const void *config, int r, int *d);
-    nn_node *(*embed)(nn_tape *t, const void *state, nn_node *h);
-    nn_node *(*loss)(nn_tape *t, const void *state, const ssl_views *v);
+    nn_node *(*embed)(nn_tape *t, const void *heads, nn_node *h);
+    /* The predictor, which the target has none of.  Both NULL: p = z. */
+    void     (*build_predictor)(nn_store *s, void *heads);
+    nn_node *(*predict)(nn_tape *t, const void *heads, nn_node *z);
+    /* One element.  It reads the views alone and, through ssl_predict, the predictor:
+     * `fullrank loss` calls it on anybody's embeddings and predictions. */
+    nn_node *(*loss)(nn_tape *t, const void *config, const ssl_views *v);
+    /* tau of the target, xi <- tau xi + (1 - tau) theta before the step that the clock
+     * tells; negative: no target with these settings.  NULL: never a target. */
+    double   (*momentum)(const void *config, const ssl_clock *clock);
+    int      (*views)(const void *config);          /* NULL: 2 */
 } ssl_method;
+
+/* A regulariser adds its own weighted loss to a method's.  NULL from `loss`: nothing in
+ * this step (before its start, or with weight 0). */
+typedef struct ssl_addon {
+    const char *name, *paper;
+    size_t config_size;
+    const nn_setting *settings;
+    nn_node *(*loss)(nn_tape *t, const void *config, const ssl_views *v);
+} ssl_addon;
 
 int               ssl_method_count(void);
 const ssl_method *ssl_method_at(int i);
 const ssl_method *ssl_method_find(const char *name);
+
+int              ssl_addon_count(void);
+const ssl_addon *ssl_addon_at(int i);
+const ssl_addon *ssl_addon_find(const char *name);
+
+/* p of view k: v->p[k] where it was given, otherwise the predictor is run on z; z itself
+ * without predictor.  Ask once for each view: every call runs it anew. */
+nn_node *ssl_predict(nn_tape *t, const ssl_views *v, int k);
+
+/* For losses.  ssl_term: notes the value of a one-element node under a name (a literal)
+ * and returns the node; a name that was noted before gets the sum.  ssl_plus: sum + weight
+ * * term, where sum may be NULL; a weight of 0 adds nothing.  ssl_nothing: 0, with a
+ * gradient of zeros, for a method whose weights are all 0. */
+nn_node *ssl_term(const ssl_views *v, const char *name, nn_node *value);
+nn_node *ssl_plus(nn_tape *t, nn_node *sum, double weight, nn_node *term);
+nn_node *ssl_nothing(nn_tape *t, const ssl_views *v);
+
+/* tau from tau0 to 1 along a cosine (BYOL): 1 - (1 - tau0) (1 + cos(pi step / steps)) / 2 */
+double   ssl_cosine_tau(double tau0, const ssl_clock *clock);
 
 #endif

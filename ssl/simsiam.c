@@ -76,32 +76,39 @@ static void *build(nn_store *s, const void *config, int r, int *d)
     const simsiam_config *c = config;
     simsiam *m = NN_NEW0(s->arena, simsiam, 1);
     int hidden = c->proj_hidden ? c->proj_hidden : c->proj_dim;
-    int narrow = c->pred_hidden ? c->pred_hidden : (c->proj_dim + 3) / 4;
 
     m->config = c;
     m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
         .layers = c->proj_layers, .in = r, .hidden = hidden, .out = c->proj_dim,
         .norm = (ssl_norm)c->proj_bn, .out_bias = NN_BIAS,
         .out_affine = c->proj_affine ? NN_AFFINE : NN_NO_AFFINE });
-    if (c->predictor != PREDICTOR_NONE) {
-        int first = s->count;
-        m->predictor = ssl_head_new(s, "predictor", &(ssl_head_plan){
-            .layers = 2, .in = c->proj_dim, .hidden = narrow, .out = c->proj_dim,
-            .norm = (ssl_norm)c->pred_bn, .out_affine = NN_AFFINE, .out_bias = NN_BIAS });
-        set_predictor_rule(s, first, c);
-    }
     *d = c->proj_dim;
     return m;
 }
 
-static nn_node *embed(nn_tape *t, const void *state, nn_node *h)
+static void build_predictor(nn_store *s, void *heads)
 {
-    const simsiam *m = state;
+    simsiam *m = heads;
+    const simsiam_config *c = m->config;
+    int first = s->count, narrow = c->pred_hidden ? c->pred_hidden : (c->proj_dim + 3) / 4;
+
+    if (c->predictor == PREDICTOR_NONE)
+        return;
+    m->predictor = ssl_head_new(s, "predictor", &(ssl_head_plan){
+        .layers = 2, .in = c->proj_dim, .hidden = narrow, .out = c->proj_dim,
+        .norm = (ssl_norm)c->pred_bn, .out_affine = NN_AFFINE, .out_bias = NN_BIAS });
+    set_predictor_rule(s, first, c);
+}
+
+static nn_node *embed(nn_tape *t, const void *heads, nn_node *h)
+{
+    const simsiam *m = heads;
     return ssl_head_apply(t, &m->projector, h);
 }
 
-static nn_node *predict(nn_tape *t, const simsiam *m, nn_node *z)
+static nn_node *predict(nn_tape *t, const void *heads, nn_node *z)
 {
+    const simsiam *m = heads;
     if (m->config->predictor == PREDICTOR_NONE)
         return z;
     return ssl_head_apply(t, &m->predictor, z);
@@ -116,16 +123,14 @@ static nn_node *distance(nn_tape *t, const simsiam_config *c, nn_node *p, nn_nod
     return nn_scale(t, -1, nn_mean(t, nn_cosine(t, p, target, 1e-8f)));
 }
 
-static nn_node *loss(nn_tape *t, const void *state, const ssl_views *v)
+static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
 {
-    const simsiam *m = state;
-    nn_node *p1 = predict(t, m, v->z[0]);
-    nn_node *one = distance(t, m->config, p1, v->z[1]);
+    const simsiam_config *c = config;
+    nn_node *one = distance(t, c, ssl_predict(t, v, 0), v->z[1]);
 
-    if (!m->config->symmetric)
+    if (!c->symmetric)
         return one;
-    nn_node *p2 = predict(t, m, v->z[1]);
-    nn_node *two = distance(t, m->config, p2, v->z[0]);
+    nn_node *two = distance(t, c, ssl_predict(t, v, 1), v->z[0]);
     return nn_scale(t, 0.5f, nn_add(t, one, two));
 }
 
@@ -133,5 +138,6 @@ const ssl_method ssl_simsiam = {
     .name = "simsiam",
     .paper = "Exploring Simple Siamese Representation Learning (Chen and He, 2021)",
     .config_size = sizeof(simsiam_config), .settings = settings,
-    .build = build, .embed = embed, .loss = loss,
+    .build = build, .embed = embed, .build_predictor = build_predictor,
+    .predict = predict, .loss = loss,
 };

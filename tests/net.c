@@ -51,7 +51,8 @@ void net_build(net *n, uint64_t seed)
 
     n->store = (nn_store){ .arena = &n->forever, .seed = seed };
     n->backbone = n->model->build(&n->store, n->model_config, n->image, &n->r);
-    n->heads = n->method->build(&n->store, n->method_config, n->r, &n->d);
+    ssl_objective_build(&n->objective, &n->store, n->method, n->method_config, n->r);
+    n->d = n->objective.d;
     nn_tape_start(&n->tape, &n->step, &n->scratch);
     for (int v = 0; v < 2; v++) {
         nn_rng r = nn_rng_at(seed, NN_RNG_TEST, 0, (uint64_t)v);
@@ -75,13 +76,13 @@ nn_node *net_loss(net *n, ssl_views *v)
 
     nn_tape_reset(&n->tape);
     nn_store_zero_grad(&n->store);
-    v->count = 2;
+    *v = (ssl_views){ .count = 2, .clock = { .epochs = 1, .steps = 1 } };
     for (int k = 0; k < 2; k++) {
         nn_node *x = nn_input(&n->tape, shape, n->view[k], 0);
-        v->h[k] = n->model->forward(&n->tape, n->backbone, x);
-        v->z[k] = n->method->embed(&n->tape, n->heads, v->h[k]);
+        ssl_objective_view(&n->tape, &n->objective, v, k,
+                           n->model->forward(&n->tape, n->backbone, x));
     }
-    return n->method->loss(&n->tape, n->heads, v);
+    return ssl_objective_loss(&n->tape, &n->objective, v);
 }
 
 float net_train_step(net *n, float lr)

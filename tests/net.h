@@ -2,7 +2,7 @@
 #define TESTS_NET_H
 
 #include "nn/model.h"
-#include "ssl/method.h"
+#include "ssl/objective.h"
 
 /* A small network with its arenas, for tests that need a whole training step. */
 typedef struct net {
@@ -12,7 +12,8 @@ typedef struct net {
     const nn_model *model;
     const ssl_method *method;
     unsigned char model_config[256], method_config[256];
-    void *backbone, *heads;
+    void *backbone;
+    ssl_objective objective;
     int r, d;
     nn_image_shape image;
     int batch;

@@ -13,7 +13,7 @@
 #include "nn/ops.h"
 #include "nn/par.h"
 #include "optim/opt.h"
-#include "ssl/method.h"
+#include "ssl/objective.h"
 #include "tests/golden.h"
 #include "tests/suites.h"
 
@@ -457,7 +457,8 @@ typedef struct run {
     nn_store store;
     const nn_model *model;
     const ssl_method *method;
-    void *net, *heads;
+    void *net;
+    ssl_objective objective;
 } run;
 
 static const golden_record *record_of(const run *r, const char *what, const char *name)
@@ -498,13 +499,13 @@ static void run_open(run *r, const variant *v)
     r->model = nn_model_find("resnet8");
     r->method = ssl_method_find("simsiam");
     const int *dim = golden_at(&r->b.g, "%s/x1", v->name)->shape.dim;
-    int width, d;
+    int width;
     nn_arena *a = &r->b.forever;
     void *net = config(a, r->model->settings, r->model->config_size, v->model);
     void *heads = config(a, r->method->settings, r->method->config_size, v->method);
     r->net = r->model->build(&r->store, net, (nn_image_shape){ dim[1], dim[2], dim[3] },
                              &width);
-    r->heads = r->method->build(&r->store, heads, width, &d);
+    ssl_objective_build(&r->objective, &r->store, r->method, heads, width);
     load_weights(r);
 }
 
@@ -517,10 +518,10 @@ static float run_step(run *r)
     nn_store_zero_grad(&r->store);
     for (int k = 0; k < 2; k++) {
         const golden_record *x = golden_at(&r->b.g, "%s/x%d", r->v->name, k + 1);
-        views.h[k] = r->model->forward(t, r->net, nn_input(t, x->shape, x->val, 0));
-        views.z[k] = r->method->embed(t, r->heads, views.h[k]);
+        nn_node *h = r->model->forward(t, r->net, nn_input(t, x->shape, x->val, 0));
+        ssl_objective_view(t, &r->objective, &views, k, h);
     }
-    nn_node *loss = r->method->loss(t, r->heads, &views);
+    nn_node *loss = ssl_objective_loss(t, &r->objective, &views);
     float value = nn_item(loss);
     nn_backward(loss);
     return value;

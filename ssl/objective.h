@@ -1,0 +1,41 @@
+#ifndef SSL_OBJECTIVE_H
+#define SSL_OBJECTIVE_H
+
+#include "ssl/method.h"
+
+/* What a run minimises: a method with its heads, and the regularisers that are added. */
+enum { SSL_MAX_ADDONS = 8 };
+
+typedef struct ssl_extra { const ssl_addon *addon; const void *config; } ssl_extra;
+
+typedef struct ssl_objective {
+    const ssl_method *method;
+    const void *config;
+    void *heads, *target_heads;         /* target_heads NULL: no momentum target */
+    int d;                              /* width of z */
+    int views;
+    ssl_extra extra[SSL_MAX_ADDONS];    /* in the order of addons.def */
+    int extras;
+} ssl_objective;
+
+/* Whether the method, with these settings, wants a momentum target. */
+int      ssl_has_target(const ssl_method *m, const void *config);
+int      ssl_view_count(const ssl_method *m, const void *config);
+
+/* Heads on representations of width r.  `extra` may be filled in before or after. */
+void     ssl_objective_build(ssl_objective *o, nn_store *s, const ssl_method *m,
+                             const void *config, int r);
+/* The target's heads; their tensors are created in *s. */
+void     ssl_objective_target(ssl_objective *o, nn_store *s, int r);
+
+/* Puts h of view k on its way: v->h[k], z[k], and where p will come from. */
+void     ssl_objective_view(nn_tape *t, const ssl_objective *o, ssl_views *v, int k,
+                            nn_node *h);
+/* The same of the target: v->th[k], tz[k]. */
+void     ssl_objective_target_view(nn_tape *t, const ssl_objective *o, ssl_views *v, int k,
+                                   nn_node *h);
+
+/* The method's loss plus what the regularisers add. */
+nn_node *ssl_objective_loss(nn_tape *t, const ssl_objective *o, const ssl_views *v);
+
+#endif
