@@ -56,6 +56,11 @@ nn_node *nn_concat(nn_tape *t, nn_node *const *x, int count);   /* along rows */
 nn_node *nn_concat_cols(nn_tape *t, nn_node *const *x, int count);
 nn_node *nn_reshape(nn_tape *t, nn_node *x, nn_shape shape);
 
+/* ntxent.c: SimCLR's loss of e (2N, d), rows i and i + N two views of one image, -> one
+ * element: mean_i -s_i,pos / tau + ln sum_(m != i) exp(s_im / tau), s = e e' of the rows as
+ * they are (nn_unitrow makes cosines of it).  tau > 0; an odd number of rows is an error. */
+nn_node *nn_ntxent(nn_tape *t, nn_node *e, float tau);
+
 /* tree.c: length of the minimum spanning tree of the rows of x (N, d) */
 nn_node *nn_tree(nn_tape *t, nn_node *x);
 

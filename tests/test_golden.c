@@ -267,6 +267,7 @@ static const struct { const char *name, *file, *record; } op_files[] = {
     { "variance", "gram.gold", "variance/0/y" },
     { "covariance", "gram.gold", "covariance/0/y" },
     { "crosscorr", "gram.gold", "crosscorr/0/y" },
+    { "ntxent", "terms.gold", "ntxent/0/y" },
     { "tree", "pairs.gold", "tree/0/y" },
     { "lid", "pairs.gold", "lid/0/0/1/y" },
 };

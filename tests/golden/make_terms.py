@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Makes terms.gold, the golden file of tests/test_terms.c: terms of methods.
+
+    python3 tests/golden/make_terms.py [FOLDER]         (default: this file's folder)
+
+Written from the formulas of the papers with all pairs and all matrices in full, in
+float64, and differentiated by PyTorch (2.13).  Settings are float32 numbers, too.  Where
+a row has no direction (a zero row, two equal ones under a root) the gradient is zero.
+Format and conventions are those of make_golden.py.
+"""
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from make_golden import HERE, Gold, case, draw, rng
+
+#        rows  d   what is special (edit)
+SHAPES = [(6, 5, ""), (14, 33, ""), (34, 150, ""), (40, 7, ""), (12, 20, "copies"),
+          (10, 13, "zero"), (2, 9, "")]
+
+
+def single(x):
+    return float(np.float32(x))
+
+
+def edit(x, what):
+    with torch.no_grad():
+        if what == "copies":
+            x[3], x[7] = x[1], x[1]
+        if what == "zero":
+            x[4] = 0
+    return x
+
+
+def batch(g, n, d, what):
+    """Rows of length about 1."""
+    x = draw(g, n, d, scale=d ** -0.5)
+    return edit(x, what)
+
+
+def ntxent_of(e, tau):
+    m = len(e)
+    s = e @ e.T / tau
+    others = s.masked_fill(torch.eye(m, dtype=torch.bool), -torch.inf)
+    pos = torch.arange(m).roll(m // 2)
+    return (others.logsumexp(1) - s[torch.arange(m), pos]).mean().reshape(1)
+
+
+def ntxent(gold):
+    g = rng(501)
+    for i, (n, d, what) in enumerate(SHAPES):
+        tau = single([0.5, 0.1, 0.2][i % 3])
+        x = batch(g, n, d, what)
+        case(gold, f"ntxent/{i}", [("x", x)], ntxent_of(x, tau), g)
+        gold.put(f"ntxent/{i}/set", [tau])
+
+
+def simclr(gold):
+    """Cosines: rows are brought to length one first."""
+    g = rng(502)
+    for i, (n, d) in enumerate([(16, 40), (64, 24)]):
+        tau = single(0.2)
+        x = draw(g, n, d, scale=3)
+        case(gold, f"simclr/{i}", [("x", x)], ntxent_of(F.normalize(x, dim=1), tau), g)
+        gold.put(f"simclr/{i}/set", [tau])
+
+
+if __name__ == "__main__":
+    file = Gold("terms.gold")
+    for make in (ntxent, simclr):
+        make(file)
+    file.write(sys.argv[1] if len(sys.argv) > 1 else HERE)

@@ -1,0 +1,314 @@
+/* Terms of methods, each one operator: against PyTorch (golden/make_terms.py), the closed
+ * forms of the specification, at their edges, and between tables and teams. */
+#include <check.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nn/base.h"
+#include "nn/kern/kern.h"
+#include "nn/ops.h"
+#include "nn/par.h"
+#include "nn/rng.h"
+#include "tests/golden.h"
+#include "tests/suites.h"
+
+#define EXPECT(cond, ...)                                                                \
+    do {                                                                                 \
+        if (!(cond))                                                                     \
+            ck_abort_msg(__VA_ARGS__);                                                   \
+    } while (0)
+
+static nn_arena step, scratch, memory;         /* the process of a test ends with it */
+static nn_tape tape;
+
+static void start(void)
+{
+    nn_tape_start(&tape, &step, &scratch);
+}
+
+static nn_node *batch(int n, int d, const float *x)
+{
+    return nn_input(&tape, nn_shape2(n, d), x, 1);
+}
+
+static double value_of(nn_node *l)
+{
+    return (double)nn_item(l);
+}
+
+static void backward_of(nn_node *l)
+{
+    nn_pin(l);
+    nn_backward(l);
+}
+
+static float *normal(size_t n, uint64_t sample)
+{
+    nn_rng r = nn_rng_at(51, NN_RNG_TEST, 0, sample);
+    float *x = NN_NEW(&memory, float, n);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)nn_rng_normal(&r);
+    return x;
+}
+
+/* ---- what is compared: one term of one or two batches ----------------------------- */
+
+typedef nn_node *build(nn_node *a, nn_node *b, const float *set);
+
+static nn_node *ntxent(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    return nn_ntxent(&tape, a, set[0]);
+}
+
+static nn_node *simclr(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    return nn_ntxent(&tape, nn_unitrow(&tape, a, 1e-12f), set[0]);
+}
+
+static const struct subject { const char *name; int cases; build *of; } subjects[] = {
+    { "ntxent", 7, ntxent }, { "simclr", 2, simclr },
+};
+enum { SUBJECTS = sizeof subjects / sizeof *subjects };
+
+/* Values and gradients are sums of up to 150 products in float32, about 1e-6 of their
+ * largest term, twice in a row.  Logits are products divided by tau, 0.1 at the least, and
+ * exp makes of their absolute error, a few 1e-7 / 0.1, a relative one. */
+static const double VALUE = 2e-6, GRADIENT = 1e-5;
+
+static nn_node *input(golden *g, const char *at, const char *name)
+{
+    char full[80];
+    snprintf(full, sizeof full, "%s/%s", at, name);
+    const golden_record *r = golden_find(g, full);
+    return r ? nn_input(&tape, r->shape, r->val, 1) : NULL;
+}
+
+START_TEST(terms_and_their_gradients_match_pytorch)
+{
+    const struct subject *s = &subjects[_i];
+    golden g = golden_open("terms.gold");
+    start();
+    for (int i = 0; i < s->cases; i++) {
+        char at[64], set[80];
+        snprintf(at, sizeof at, "%s/%d", s->name, i);
+        snprintf(set, sizeof set, "%s/set", at);
+        nn_node *a = input(&g, at, "x"), *b = input(&g, at, "x2");
+        const golden_record *settings = golden_find(&g, set);
+        nn_node *y = s->of(a, b, settings ? settings->val : NULL);
+        golden_check(golden_at(&g, "%s/y", at), y->val, VALUE);
+        nn_backward(nn_scale(&tape, golden_at(&g, "%s/dy", at)->val[0], y));
+        golden_check(golden_at(&g, "%s/dx", at), a->grad, GRADIENT);
+        if (b)
+            golden_check(golden_at(&g, "%s/dx2", at), b->grad, GRADIENT);
+        nn_tape_reset(&tape);
+    }
+    golden_free(&g);
+}
+END_TEST
+
+/* ---- NT-Xent ----------------------------------------------------------------------- */
+
+/* Spec 14.7: each row sees 2N - 1 others that all look like its partner. */
+START_TEST(equal_rows_are_told_apart_by_chance_alone)
+{
+    float x[34 * 3];
+    for (int i = 0; i < 34 * 3; i++)
+        x[i] = 0.5f;
+    start();
+    for (int rows = 2; rows <= 34; rows += 16) {
+        nn_node *e = batch(rows, 3, x), *l = nn_ntxent(&tape, e, 0.1f);
+        backward_of(l);
+        ck_assert_double_eq_tol(value_of(l), log(rows - 1), 1e-6);  /* float32 of 3.5 */
+        for (int i = 0; i < rows * 3; i++)      /* terms of 1 / (2N tau), and they cancel */
+            EXPECT(fabsf(e->grad[i]) < 1e-6f, "element %d moves by %g", i,
+                   (double)e->grad[i]);
+        nn_tape_reset(&tape);
+    }
+}
+END_TEST
+
+/* Spec 14.7: N = 2, tau = 1, views equal, images orthogonal. */
+START_TEST(two_orthogonal_pairs_cost_what_the_specification_says)
+{
+    const float x[8] = { 1, 0, 0, 1, 1, 0, 0, 1 };
+    start();
+    double l = value_of(nn_ntxent(&tape, batch(4, 2, x), 1));
+    ck_assert_double_eq_tol(l, log(exp(1) + 2) - 1, 1e-7);          /* float32 of 0.55 */
+}
+END_TEST
+
+/* A row's product with itself is 100 here, all others are 1 or less: if its own column
+ * came in, the loss would be near 100. */
+START_TEST(a_row_is_no_candidate_for_itself)
+{
+    const float x[8] = { 10, 0.1f, -10, 0.1f, 0, 10, 0, -10 };
+    double want = 0;
+    start();
+    for (int i = 0; i < 4; i++) {
+        double sum = 0, s[4];
+        for (int j = 0; j < 4; j++) {
+            s[j] = (double)x[2 * i] * (double)x[2 * j]
+                 + (double)x[2 * i + 1] * (double)x[2 * j + 1];
+            sum += j == i ? 0 : exp(s[j]);
+        }
+        want += (log(sum) - s[(i + 2) % 4]) / 4;
+    }
+    nn_node *e = batch(4, 2, x), *l = nn_ntxent(&tape, e, 1);
+    backward_of(l);
+    ck_assert_double_eq_tol(value_of(l), want, 1e-6 * want);
+}
+END_TEST
+
+/* Logits of 1e6: without the row's maximum exp would overflow. */
+START_TEST(large_logits_do_not_overflow)
+{
+    float *x = normal(8 * 5, 1);
+    for (int i = 0; i < 8 * 5; i++)
+        x[i] *= 300;
+    start();
+    nn_node *e = batch(8, 5, x), *l = nn_ntxent(&tape, e, 0.1f);
+    backward_of(l);
+    ck_assert(isfinite(nn_item(l)));
+    for (int i = 0; i < 8 * 5; i++)
+        ck_assert(isfinite(e->grad[i]));
+}
+END_TEST
+
+START_TEST(an_odd_number_of_rows_has_no_pairs)
+{
+    start();
+    nn_ntxent(&tape, batch(3, 2, normal(6, 1)), 1);
+}
+END_TEST
+
+/* ---- what is not finite ------------------------------------------------------------ */
+
+START_TEST(a_number_that_is_none_is_not_lost)
+{
+    static const float set[4] = { 1.5f }, poison[] = { NAN, INFINITY };
+    start();
+    for (int s = 0; s < SUBJECTS; s++)
+        for (int trial = 0; trial < 4; trial++) {
+            float *x = normal(96, 3), *y = normal(96, 4);
+            x[trial & 1 ? 95 : 0] = poison[trial >> 1];
+            for (int d = 4; d <= 24; d += 20) {
+                nn_node *l =
+                    subjects[s].of(batch(96 / d, d, x), batch(96 / d, d, y), set);
+                EXPECT(!isfinite(nn_item(l)), "%s, d = %d: %g hides it",
+                       subjects[s].name, d, value_of(l));
+            }
+        }
+}
+END_TEST
+
+/* ---- tables and teams -------------------------------------------------------------- */
+
+/* On both sides of vectors of 16 and 64; fewer rows than columns and more. */
+static const int sizes[][2] = { { 40, 150 }, { 70, 33 }, { 34, 64 }, { 6, 17 } };
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+typedef struct outcome { size_t n; float *at; } outcome;
+
+/* The values of all terms and the gradients of both batches, at lengths of about 1. */
+static outcome outcome_of(int shape)
+{
+    static const float set[4] = { 1.5f };
+    const int n = sizes[shape][0], d = sizes[shape][1];
+    const size_t all = (size_t)n * (size_t)d;
+    outcome o = { SUBJECTS * (2 * all + 1), NN_NEW0(&memory, float,
+                                                    SUBJECTS * (2 * all + 1)) };
+    start();
+    for (int s = 0; s < SUBJECTS; s++) {
+        float *at = o.at + (size_t)s * (2 * all + 1);
+        float *x = normal(all, 5), *y = normal(all, 6);
+        for (size_t i = 0; i < all; i++) {
+            x[i] /= sqrtf((float)d);
+            y[i] /= sqrtf((float)d);
+        }
+        nn_node *a = batch(n, d, x), *b = batch(n, d, y);
+        nn_node *l = subjects[s].of(a, b, set);
+        backward_of(l);
+        at[0] = nn_item(l);
+        memcpy(at + 1, a->grad, sizeof(float) * all);
+        if (b->grad)
+            memcpy(at + 1 + all, b->grad, sizeof(float) * all);
+        nn_tape_reset(&tape);
+    }
+    nn_tape_free(&tape);
+    return o;
+}
+
+/* The table for AVX-512 in plain C (avx512_simde.c), where the processor has none. */
+extern const nn_kern nn_kern_avx512_emulated __attribute__((weak));
+
+static void same(const outcome *a, const outcome *b, const char *who, int number)
+{
+    ck_assert_msg(memcmp(a->at, b->at, sizeof(float) * a->n) == 0, "%s %d", who, number);
+}
+
+START_TEST(every_table_gives_the_same_bytes)
+{
+    nn_kern_now = nn_kern_at(0);
+    outcome first = outcome_of(_i);
+    for (int k = 1; k <= nn_kern_count(); k++) {
+        nn_kern_now = k < nn_kern_count() ? nn_kern_at(k) : &nn_kern_avx512_emulated;
+        if (!nn_kern_now)
+            continue;
+        outcome o = outcome_of(_i);
+        same(&first, &o, nn_kern_now->name, 0);
+    }
+}
+END_TEST
+
+START_TEST(every_team_gives_the_same_bytes)
+{
+    nn_par_set_threads(1);
+    outcome first = outcome_of(_i);
+    for (int team = 2; team <= 7; team += team == 3 ? 4 : 1) {
+        nn_par_set_threads(team);
+        outcome o = outcome_of(_i);
+        same(&first, &o, "team", team);
+    }
+}
+END_TEST
+
+START_TEST(the_second_step_asks_for_no_memory)
+{
+    static const float set[4] = { 1.5f };
+    const struct subject *s = &subjects[_i];
+    size_t grown = 0;
+    float *x = normal(40 * 30, 7), *y = normal(40 * 30, 8);
+    start();
+    for (int turn = 0; turn < 3; turn++) {
+        backward_of(s->of(batch(40, 30, x), batch(40, 30, y), set));
+        nn_tape_reset(&tape);
+        if (turn == 1)
+            grown = step.grown + scratch.grown;
+    }
+    ck_assert_uint_eq(step.grown + scratch.grown, grown);
+}
+END_TEST
+
+Suite *suite_terms(void)
+{
+    Suite *s = suite_create("terms");
+    TCase *tc = tcase_create("terms");
+    tcase_add_loop_test(tc, terms_and_their_gradients_match_pytorch, 0, SUBJECTS);
+    tcase_add_test(tc, equal_rows_are_told_apart_by_chance_alone);
+    tcase_add_test(tc, two_orthogonal_pairs_cost_what_the_specification_says);
+    tcase_add_test(tc, a_row_is_no_candidate_for_itself);
+    tcase_add_test(tc, large_logits_do_not_overflow);
+    tcase_add_test_raise_signal(tc, an_odd_number_of_rows_has_no_pairs, SIGABRT);
+    tcase_add_test(tc, a_number_that_is_none_is_not_lost);
+    tcase_add_loop_test(tc, every_team_gives_the_same_bytes, 0, SIZES);
+    tcase_add_loop_test(tc, the_second_step_asks_for_no_memory, 0, SUBJECTS);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("tables");
+    tcase_add_loop_test(tc, every_table_gives_the_same_bytes, 0, SIZES);
+    suite_add_tcase(s, tc);
+    return s;
+}
