@@ -22,6 +22,7 @@ nn_node *nn_relu(nn_tape *t, nn_node *x);
 nn_node *nn_add(nn_tape *t, nn_node *a, nn_node *b);
 nn_node *nn_scale(nn_tape *t, float a, nn_node *x);
 nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y);          /* a x + y */
+nn_node *nn_abs(nn_tape *t, nn_node *x);                /* |x|; no gradient where x = 0 */
 
 /* pool.c */
 nn_node *nn_maxpool(nn_tape *t, nn_node *x, int size, int stride, int pad);
@@ -38,6 +39,7 @@ nn_node *nn_softmax_xent(nn_tape *t, nn_node *logits, const int *label);
 nn_node *nn_soft_xent(nn_tape *t, nn_node *p, nn_node *z);
                                         /* mean_i -sum_k softmax(z)_k log softmax(p)_k */
 nn_node *nn_mean(nn_tape *t, nn_node *x);
+nn_node *nn_rms(nn_tape *t, nn_node *x);   /* sqrt(mean x^2); no gradient where it is 0 */
 
 /* variance.c, covariance.c, crosscorr.c: one element out of a batch (N, d).  Variances
  * and covariances divide by N - ddof, ddof 0 or 1, N > ddof.
@@ -57,9 +59,19 @@ nn_node *nn_concat_cols(nn_tape *t, nn_node *const *x, int count);
 nn_node *nn_reshape(nn_tape *t, nn_node *x, nn_shape shape);
 
 /* ntxent.c: SimCLR's loss of e (2N, d), rows i and i + N two views of one image, -> one
- * element: mean_i -s_i,pos / tau + ln sum_(m != i) exp(s_im / tau), s = e e' of the rows as
- * they are (nn_unitrow makes cosines of it).  tau > 0; an odd number of rows is an error. */
+ * element: mean_i -s_i,pos / tau + ln sum_(m != i) exp(s_im / tau), s = e e' of the rows
+ * as they are (nn_unitrow makes cosines of it).  tau > 0, an even number of rows. */
 nn_node *nn_ntxent(nn_tape *t, nn_node *e, float tau);
+
+/* uniformity.c (Wang and Isola): one element out of rows as they are.
+ *   uniformity   ln mean_(i<j) exp(-temperature |e_i - e_j|^2), temperature > 0; a single
+ *                row has no pairs and gives 0 without a gradient
+ *   alignment    mean_i |a_i - b_i|^power, power > 0; equal rows get no gradient */
+nn_node *nn_uniformity(nn_tape *t, nn_node *e, float temperature);
+nn_node *nn_alignment(nn_tape *t, nn_node *a, nn_node *b, float power);
+
+/* sphere.c: mean_i (|x_i| - radius)^2, one element.  A zero row gets no gradient. */
+nn_node *nn_sphere(nn_tape *t, nn_node *x, float radius);
 
 /* tree.c: length of the minimum spanning tree of the rows of x (N, d) */
 nn_node *nn_tree(nn_tape *t, nn_node *x);

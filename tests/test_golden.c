@@ -268,6 +268,11 @@ static const struct { const char *name, *file, *record; } op_files[] = {
     { "covariance", "gram.gold", "covariance/0/y" },
     { "crosscorr", "gram.gold", "crosscorr/0/y" },
     { "ntxent", "terms.gold", "ntxent/0/y" },
+    { "uniformity", "terms.gold", "uniformity/0/y" },
+    { "alignment", "terms.gold", "alignment/0/y" },
+    { "sphere", "terms.gold", "sphere/0/y" },
+    { "abs", "terms.gold", "abs/0/y" },
+    { "rms", "terms.gold", "rms/0/y" },
     { "tree", "pairs.gold", "tree/0/y" },
     { "lid", "pairs.gold", "lid/0/0/1/y" },
 };

@@ -69,14 +69,48 @@ static nn_node *simclr(nn_node *a, nn_node *b, const float *set)
     return nn_ntxent(&tape, nn_unitrow(&tape, a, 1e-12f), set[0]);
 }
 
+static nn_node *uniformity(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    return nn_uniformity(&tape, a, set[0]);
+}
+
+static nn_node *alignment(nn_node *a, nn_node *b, const float *set)
+{
+    return nn_alignment(&tape, a, b, set[0]);
+}
+
+static nn_node *sphere(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    return nn_sphere(&tape, a, set[0]);
+}
+
+/* n mean |x|, so that the value is one element */
+static nn_node *absolute(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    (void)set;
+    return nn_scale(&tape, (float)nn_count(a), nn_mean(&tape, nn_abs(&tape, a)));
+}
+
+static nn_node *rms(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    (void)set;
+    return nn_rms(&tape, a);
+}
+
 static const struct subject { const char *name; int cases; build *of; } subjects[] = {
-    { "ntxent", 7, ntxent }, { "simclr", 2, simclr },
+    { "ntxent", 7, ntxent }, { "simclr", 2, simclr }, { "uniformity", 7, uniformity },
+    { "alignment", 5, alignment }, { "sphere", 7, sphere }, { "abs", 1, absolute },
+    { "rms", 3, rms },
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
 /* Values and gradients are sums of up to 150 products in float32, about 1e-6 of their
- * largest term, twice in a row.  Logits are products divided by tau, 0.1 at the least, and
- * exp makes of their absolute error, a few 1e-7 / 0.1, a relative one. */
+ * largest term, twice in a row.  Logits are products divided by tau, 0.1 at the least,
+ * and exp makes of their absolute error, a few 1e-7 / 0.1, a relative one. */
 static const double VALUE = 2e-6, GRADIENT = 1e-5;
 
 static nn_node *input(golden *g, const char *at, const char *name)
@@ -123,7 +157,7 @@ START_TEST(equal_rows_are_told_apart_by_chance_alone)
         nn_node *e = batch(rows, 3, x), *l = nn_ntxent(&tape, e, 0.1f);
         backward_of(l);
         ck_assert_double_eq_tol(value_of(l), log(rows - 1), 1e-6);  /* float32 of 3.5 */
-        for (int i = 0; i < rows * 3; i++)      /* terms of 1 / (2N tau), and they cancel */
+        for (int i = 0; i < rows * 3; i++)      /* terms of up to 5 / 2N cancel */
             EXPECT(fabsf(e->grad[i]) < 1e-6f, "element %d moves by %g", i,
                    (double)e->grad[i]);
         nn_tape_reset(&tape);
@@ -182,6 +216,103 @@ START_TEST(an_odd_number_of_rows_has_no_pairs)
 {
     start();
     nn_ntxent(&tape, batch(3, 2, normal(6, 1)), 1);
+}
+END_TEST
+
+/* ---- uniformity and alignment ------------------------------------------------------ */
+
+START_TEST(equal_rows_have_uniformity_zero_and_rest)
+{
+    float x[20 * 3];
+    for (int i = 0; i < 20 * 3; i++)
+        x[i] = 0.3f;
+    start();
+    nn_node *e = batch(20, 3, x), *u = nn_uniformity(&tape, e, 2);
+    backward_of(u);
+    /* ln of 20 x 19 exact ones over 20 x 19, in double */
+    ck_assert_double_eq_tol(value_of(u), 0, 1e-7);
+    for (int i = 0; i < 20 * 3; i++)
+        ck_assert_float_eq(e->grad[i], 0);
+}
+END_TEST
+
+START_TEST(a_single_row_has_no_pairs)
+{
+    start();
+    nn_node *e = batch(1, 4, normal(4, 1)), *u = nn_uniformity(&tape, e, 2);
+    backward_of(u);
+    ck_assert_float_eq(nn_item(u), 0);
+    for (int j = 0; e->grad && j < 4; j++)
+        ck_assert_float_eq(e->grad[j], 0);
+}
+END_TEST
+
+/* Rows 1, 2 and 4 on a line at temperature 1000: exp(-1000) is nothing even in double,
+ * but the nearest pair alone decides: u = ln(exp(-1000) / 3), and it moves with slope
+ * -2 t (e_0 - e_1) = 2000. */
+START_TEST(the_nearest_pair_counts_however_cold_it_is)
+{
+    const float x[3] = { 1, 2, 4 };
+    start();
+    nn_node *e = batch(3, 1, x), *u = nn_uniformity(&tape, e, 1000);
+    backward_of(u);
+    ck_assert_double_eq_tol(value_of(u), -1000 - log(3), 1e-4);     /* float32 of 1000 */
+    ck_assert_float_eq(e->grad[0], 2000);
+    ck_assert_float_eq(e->grad[1], -2000);
+    ck_assert_float_eq(e->grad[2], 0);
+}
+END_TEST
+
+/* 0F1(; d/2; t^2) e^(-2t), the mean over the sphere of dimension d: 400 rows are 79800
+ * pairs, whose mean is good to a percent. */
+START_TEST(rows_all_over_the_sphere_have_the_uniformity_of_theory)
+{
+    enum { N = 400, D = 16 };
+    start();
+    nn_node *e = nn_unitrow(&tape, batch(N, D, normal(N * D, 9)), 1e-12f);
+    ck_assert_double_eq_tol(value_of(nn_uniformity(&tape, e, 2)), -3.5130, 0.02);
+}
+END_TEST
+
+START_TEST(equal_views_are_aligned_and_rest)
+{
+    static const float power[] = { 2, 1, 0.5f, 3 };
+    float *x = normal(12, 1);
+    start();
+    for (size_t p = 0; p < NN_COUNT(power); p++) {
+        nn_node *a = batch(3, 4, x), *b = batch(3, 4, x);
+        nn_node *m = nn_alignment(&tape, a, b, power[p]);
+        backward_of(m);
+        ck_assert_float_eq(nn_item(m), 0);
+        for (int i = 0; i < 12; i++)
+            ck_assert(a->grad[i] == 0 && b->grad[i] == 0);
+        nn_tape_reset(&tape);
+    }
+}
+END_TEST
+
+/* ---- sphere, abs, rms -------------------------------------------------------------- */
+
+START_TEST(rows_on_the_sphere_rest_and_a_zero_row_has_nowhere_to_go)
+{
+    const float x[6] = { 3, 4, 0, 0, 0, -5 };
+    start();
+    nn_node *e = batch(3, 2, x), *s = nn_sphere(&tape, e, 5);
+    backward_of(s);
+    ck_assert_double_eq_tol(value_of(s), 25.0 / 3, 1e-6);   /* the zero row's (0 - 5)^2 */
+    for (int i = 0; i < 6; i++)
+        ck_assert_float_eq(e->grad[i], 0);
+}
+END_TEST
+
+START_TEST(zero_has_neither_sign_nor_root)
+{
+    const float x[3] = { 0, -0.0f, 0 };
+    start();
+    nn_node *e = batch(1, 3, x), *r = nn_rms(&tape, e);
+    backward_of(nn_axpy(&tape, 1, nn_mean(&tape, nn_abs(&tape, e)), r));
+    for (int i = 0; i < 3; i++)
+        ck_assert_float_eq(e->grad[i], 0);
 }
 END_TEST
 
@@ -303,6 +434,13 @@ Suite *suite_terms(void)
     tcase_add_test(tc, a_row_is_no_candidate_for_itself);
     tcase_add_test(tc, large_logits_do_not_overflow);
     tcase_add_test_raise_signal(tc, an_odd_number_of_rows_has_no_pairs, SIGABRT);
+    tcase_add_test(tc, equal_rows_have_uniformity_zero_and_rest);
+    tcase_add_test(tc, a_single_row_has_no_pairs);
+    tcase_add_test(tc, the_nearest_pair_counts_however_cold_it_is);
+    tcase_add_test(tc, rows_all_over_the_sphere_have_the_uniformity_of_theory);
+    tcase_add_test(tc, equal_views_are_aligned_and_rest);
+    tcase_add_test(tc, rows_on_the_sphere_rest_and_a_zero_row_has_nowhere_to_go);
+    tcase_add_test(tc, zero_has_neither_sign_nor_root);
     tcase_add_test(tc, a_number_that_is_none_is_not_lost);
     tcase_add_loop_test(tc, every_team_gives_the_same_bytes, 0, SIZES);
     tcase_add_loop_test(tc, the_second_step_asks_for_no_memory, 0, SUBJECTS);

@@ -1,9 +1,12 @@
-/* relu, add, scale, axpy: one number in, one number out.
+/* relu, abs, add, scale, axpy: one number in, one number out.
  *
  *   relu     y = max(0, x)        dx += dy where y > 0
+ *   abs      y = |x|              dx += dy where x > 0, -dy where x < 0
  *   add      y = a + b            da += dy, db += dy
  *   scale    y = a x              dx += a dy
  *   axpy     z = a x + y          dx += a dz, dy += dz */
+#include <math.h>
+
 #include "nn/base.h"
 #include "nn/ops/inner.h"
 
@@ -47,6 +50,32 @@ static void relu_backward(nn_node *y, nn_arena *scratch)
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t i = 0; i < n; i++) {
         float g = y->val[i] > 0 ? y->grad[i] : 0;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static void abs_forward(nn_node *y, nn_arena *scratch)
+{
+    const float *x = y->in[0]->val;
+    size_t n = nn_count(y);
+    (void)scratch;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++)
+        y->val[i] = fabsf(x[i]);
+}
+
+static void abs_backward(nn_node *y, nn_arena *scratch)
+{
+    const float *x = y->in[0]->val, *dy = y->grad;
+    int add;
+    float *dx = nn_grad_into(y->in[0], &add);
+    size_t n = nn_count(y);
+    (void)scratch;
+    if (!dx)
+        return;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++) {
+        float g = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : 0;
         dx[i] = add ? dx[i] + g : g;
     }
 }
@@ -106,6 +135,11 @@ nn_node *nn_relu(nn_tape *t, nn_node *x)
     return nn_record(t, &nn_op_relu, &x, 1, NULL, 0);
 }
 
+nn_node *nn_abs(nn_tape *t, nn_node *x)
+{
+    return nn_record(t, &nn_op_abs, &x, 1, NULL, 0);
+}
+
 nn_node *nn_add(nn_tape *t, nn_node *a, nn_node *b)
 {
     return nn_record(t, &nn_op_add, (nn_node *[]){ a, b }, 2, NULL, 0);
@@ -122,6 +156,7 @@ nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y)
 }
 
 static nn_node *relu_example(nn_tape *t, nn_node *const *in) { return nn_relu(t, in[0]); }
+static nn_node *abs_example(nn_tape *t, nn_node *const *in) { return nn_abs(t, in[0]); }
 static nn_node *add_example(nn_tape *t, nn_node *const *in)
 {
     return nn_add(t, in[0], in[1]);
@@ -137,6 +172,8 @@ static nn_node *axpy_example(nn_tape *t, nn_node *const *in)
 
 const nn_op nn_op_relu = { "relu", shape_one, relu_forward, relu_backward,
     { 1, { { 2, { 4, 6 } } }, relu_example }, 0, NULL };
+const nn_op nn_op_abs = { "abs", shape_one, abs_forward, abs_backward,
+    { 1, { { 2, { 4, 6 } } }, abs_example }, 0, NULL };
 const nn_op nn_op_add = { "add", shape_two, add_forward, add_backward,
     { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, add_example }, 0, NULL };
 const nn_op nn_op_scale = { "scale", shape_one, scale_forward, scale_backward,

@@ -1,6 +1,7 @@
 /* Losses: one number out of many.
  *
  *   mean           m = sum x / n                        dx += dm / n
+ *   rms            m = sqrt(sum x^2 / n)                dx += dm x / (n m), 0 where m = 0
  *   mse            m = sum (a - b)^2 / n                da += 2 dm (a - b) / n, db the opposite
  *   softmax_xent   m = mean_i -log softmax(x_i)[label_i]
  *                  dx_ij += dm (softmax(x_i)_j - [j = label_i]) / N
@@ -10,6 +11,7 @@
  *
  * The last is SimSiam's cross-entropy similarity.  n counts elements, N rows.  The row's
  * maximum is subtracted before exp, so large logits do not overflow. */
+#include <math.h>
 #include <string.h>
 
 #include "nn/base.h"
@@ -45,16 +47,34 @@ static void mean_backward(nn_node *y, nn_arena *scratch)
         dx[i] = add ? dx[i] + g : g;
 }
 
-static void mse_shape(nn_node *y)
-{
-    NN_NEED(nn_shape_same(&y->in[0]->shape, &y->in[1]->shape), "mse: shapes differ");
-    scalar_of_one(y);
-}
-
 static size_t chunk_of(size_t n, size_t chunk)
 {
     size_t left = n - chunk * CHUNK;
     return left < CHUNK ? left : CHUNK;
+}
+
+static void rms_forward(nn_node *y, nn_arena *scratch)
+{
+    const size_t n = nn_count(y->in[0]), chunks = (n + CHUNK - 1) / CHUNK;
+    const float *x = y->in[0]->val;
+    double *part = NN_NEW(scratch, double, chunks);
+    for (size_t c = 0; c < chunks; c++)
+        part[c] = nn_kern_now->dot(chunk_of(n, c), x + c * CHUNK, x + c * CHUNK);
+    y->val[0] = (float)sqrt(nn_tree_sum(part, chunks) / (double)n);
+}
+
+static void rms_backward(nn_node *y, nn_arena *scratch)
+{
+    const float m = y->val[0], n = (float)nn_count(y->in[0]);
+    const float f = m == 0 ? 0 : y->grad[0] / (n * m);
+    (void)scratch;
+    nn_grad_pass(y->in[0], f, y->in[0]->val);
+}
+
+static void mse_shape(nn_node *y)
+{
+    NN_NEED(nn_shape_same(&y->in[0]->shape, &y->in[1]->shape), "mse: shapes differ");
+    scalar_of_one(y);
 }
 
 static void mse_forward(nn_node *y, nn_arena *scratch)
@@ -193,6 +213,11 @@ nn_node *nn_mean(nn_tape *t, nn_node *x)
     return nn_record(t, &nn_op_mean, &x, 1, NULL, 0);
 }
 
+nn_node *nn_rms(nn_tape *t, nn_node *x)
+{
+    return nn_record(t, &nn_op_rms, &x, 1, NULL, 0);
+}
+
 nn_node *nn_mse(nn_tape *t, nn_node *a, nn_node *b)
 {
     return nn_record(t, &nn_op_mse, (nn_node *[]){ a, b }, 2, NULL, 0);
@@ -209,6 +234,7 @@ nn_node *nn_soft_xent(nn_tape *t, nn_node *p, nn_node *z)
 }
 
 static nn_node *mean_example(nn_tape *t, nn_node *const *in) { return nn_mean(t, in[0]); }
+static nn_node *rms_example(nn_tape *t, nn_node *const *in) { return nn_rms(t, in[0]); }
 static nn_node *mse_example(nn_tape *t, nn_node *const *in)
 {
     return nn_mse(t, in[0], in[1]);
@@ -226,6 +252,8 @@ static nn_node *xent_example(nn_tape *t, nn_node *const *in)
 
 const nn_op nn_op_mean = { "mean", scalar_of_one, mean_forward, mean_backward,
     { 1, { { 2, { 3, 5 } } }, mean_example }, 0, NULL };
+const nn_op nn_op_rms = { "rms", scalar_of_one, rms_forward, rms_backward,
+    { 1, { { 2, { 3, 5 } } }, rms_example }, 0, NULL };
 const nn_op nn_op_mse = { "mse", mse_shape, mse_forward, mse_backward,
     { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, mse_example }, 0, NULL };
 const nn_op nn_op_softmax_xent = { "softmax_xent", xent_shape, xent_forward, xent_backward,

@@ -8,8 +8,8 @@
  *              dE += dL / (2N tau) (G + G') E
  *
  * The denominator holds the positive and leaves out nothing but i itself.  The paper
- * takes rows of length one; that is the caller's part (nn_unitrow).  Each row's maximum is
- * taken off before exp.  All rows equal: L = ln(2N - 1). */
+ * takes rows of length one; that is the caller's part (nn_unitrow).  Each row's maximum
+ * is taken off before exp.  All rows equal: L = ln(2N - 1). */
 #include <math.h>
 
 #include "nn/base.h"

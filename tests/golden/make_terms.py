@@ -67,8 +67,62 @@ def simclr(gold):
         gold.put(f"simclr/{i}/set", [tau])
 
 
+def uniformity(gold):
+    """All pairs by differences."""
+    g = rng(503)
+    for i, (n, d, what) in enumerate(SHAPES):
+        t = single([2, 0.5, 30][i % 3])
+        x = batch(g, n, d, what)
+        a, b = torch.triu_indices(n, n, 1)
+        d2 = (x[a] - x[b]).square().sum(1)
+        y = (-t * d2).logsumexp(0) - np.log(len(a))
+        case(gold, f"uniformity/{i}", [("x", x)], y.reshape(1), g)
+        gold.put(f"uniformity/{i}/set", [t])
+
+
+def alignment(gold):
+    """Rows 1 and 3 of the two batches are equal in one case."""
+    g = rng(504)
+    for i, power in enumerate([2, 1, 0.5, 3, 1]):
+        x, z = draw(g, 11, 19), draw(g, 11, 19)
+        if i == 4:
+            with torch.no_grad():
+                z[1], z[3] = x[1], x[3]
+        r2 = (x - z).square().sum(1)
+        apart = r2 > 0
+        y = (r2[apart] ** (power / 2)).sum() / len(x)
+        case(gold, f"alignment/{i}", [("x", x), ("x2", z)], y.reshape(1), g)
+        gold.put(f"alignment/{i}/set", [power])
+
+
+def sphere(gold):
+    """The last case is so near to the sphere that only digits of its distance count."""
+    g = rng(505)
+    for i, (n, d, what) in enumerate(SHAPES):
+        x = batch(g, n, d, what)
+        radius = single([1, 0.5, 7][i % 3])
+        if i == 6:
+            with torch.no_grad():
+                x.copy_((x / x.norm(dim=1, keepdim=True) * 1.001).float().double())
+        off = x.norm(dim=1) - radius
+        case(gold, f"sphere/{i}", [("x", x)], off.square().mean().reshape(1), g)
+        gold.put(f"sphere/{i}/set", [radius])
+
+
+def roots(gold):
+    """Absolute values and the root of a mean square."""
+    g = rng(506)
+    x = draw(g, 5, 19)
+    with torch.no_grad():
+        x[2, 3] = 0
+    case(gold, "abs/0", [("x", x)], x.abs().sum().reshape(1), g)
+    for i, (n, d) in enumerate([(5, 19), (1, 1), (90, 50)]):
+        x = draw(g, n, d)
+        case(gold, f"rms/{i}", [("x", x)], x.square().mean().sqrt().reshape(1), g)
+
+
 if __name__ == "__main__":
     file = Gold("terms.gold")
-    for make in (ntxent, simclr):
+    for make in (ntxent, simclr, uniformity, alignment, sphere, roots):
         make(file)
     file.write(sys.argv[1] if len(sys.argv) > 1 else HERE)
