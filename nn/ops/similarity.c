@@ -7,9 +7,10 @@
  *
  * The backward removes the part of dy that points along y: a unit vector can turn but not
  * stretch.  Rows are a unit vector's length from trouble when they are tiny: the gradient
- * grows like 1 / |x|.  Below eps unitrow treats the length as a constant; cosine gives the
- * row no gradient at all, so that a row collapsed to zero stays there instead of becoming
- * NaN (spec 1.7). */
+ * grows like 1 / |x|.  A row of zeros has no direction and gets no gradient, so that it
+ * stays there instead of exploding (spec 1.7; PyTorch's normalize gives dy / eps).  Above
+ * zero and below eps unitrow treats the length as a constant, and cosine gives no gradient
+ * either. */
 #include <math.h>
 
 #include "nn/base.h"
@@ -38,7 +39,7 @@ static void unit_forward(nn_node *y, nn_arena *scratch)
         float r = length < eps_of(y) ? eps_of(y) : length;
         for (int j = 0; j < cols; j++)
             yi[j] = x[j] / r;
-        y->keep[i] = r;
+        y->keep[i] = length > 0 || isnan(length) ? r : 0;
     }
 }
 
@@ -57,7 +58,7 @@ static void unit_backward(nn_node *y, nn_arena *scratch)
         float *dx = grad + at, r = y->keep[i];
         float along = r > eps_of(y) ? nn_kern_now->dot((size_t)cols, dy, yi) : 0;
         for (int j = 0; j < cols; j++) {
-            float g = (dy[j] - along * yi[j]) / r;
+            float g = r == 0 ? 0 : (dy[j] - along * yi[j]) / r;
             dx[j] = add ? dx[j] + g : g;
         }
     }
