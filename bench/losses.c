@@ -132,7 +132,7 @@ const bench_item bench_item_tree = { "tree", tree_make, loss_run, loss_value, lo
 static nn_node *lid(const loss *l, nn_tape *t, nn_node *const *x)
 {
     const nn_lid_settings s = { l->k, l->estimator, NN_LID_BOTH };
-    return nn_scale(t, -1, nn_mean(t, nn_lid(t, x[0], s)));
+    return nn_scale(t, -1, nn_mean(t, nn_lid(t, x[0], NULL, s)));
 }
 
 /* HOW N D K */

@@ -77,10 +77,11 @@ nn_node *nn_sphere(nn_tape *t, nn_node *x, float radius);
 nn_node *nn_tree(nn_tape *t, nn_node *x);
 
 /* lid.c: ln of the local intrinsic dimension around each row of x (N, d) -> (N), from the
- * k nearest other rows of the same batch.  With NN_LID_DETACHED only a point moves and its
- * neighbours stand still, as in LDReg; with NN_LID_BOTH they move, too, and the gradient
- * is that of the value.  nn_lid_floored: points of a node (before backward) whose
- * dimension is not finite but for a floor. */
+ * k nearest among all other rows of x and all rows of `reference` (M, d), which may be
+ * NULL and never moves; k is clamped to N + M - 2.  With NN_LID_DETACHED only a point
+ * moves and its neighbours stand still, as in LDReg; with NN_LID_BOTH those in x move,
+ * too, and the gradient is that of the value.  nn_lid_floored: points of a node (before
+ * backward) whose dimension is not finite but for a floor. */
 typedef enum nn_lid_estimator {
     NN_LID_MOM, NN_LID_MOM_PAPER, NN_LID_MLE, NN_LID_HILL, NN_LID_UNBIASED
 } nn_lid_estimator;
@@ -90,7 +91,7 @@ typedef struct nn_lid_settings {
     nn_lid_estimator estimator;
     nn_lid_pull pull;
 } nn_lid_settings;
-nn_node *nn_lid(nn_tape *t, nn_node *x, nn_lid_settings settings);
+nn_node *nn_lid(nn_tape *t, nn_node *x, nn_node *reference, nn_lid_settings settings);
 int      nn_lid_floored(const nn_node *y);
 
 #endif

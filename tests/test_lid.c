@@ -45,7 +45,7 @@ static void measure(bench *b, int n, int d, const float *x, nn_lid_settings s)
 {
     nn_tape_reset(&b->tape);
     b->x = nn_input(&b->tape, nn_shape2(n, d), x, 1);
-    b->y = nn_pin(nn_lid(&b->tape, b->x, s));
+    b->y = nn_pin(nn_lid(&b->tape, b->x, NULL, s));
     nn_backward(nn_mean(&b->tape, b->y));
 }
 
@@ -220,18 +220,22 @@ static void check_neighbours(int n, int d, const float *x, int k, int i, const i
 
 START_TEST(neighbours_are_those_of_a_plain_search)
 {
-    /*                          n, d, k; the last goes in slabs of 96 rows */
-    static const int size[][3] = { { 2, 1, 1 }, { 7, 3, 6 }, { 97, 2, 5 }, { 200, 9, 64 },
-                                   { 300, 270, 299 }, { 4150, 3, 7 } };
+    /* n, d, k, rows asked for; beyond 4096 it goes in slabs of 96 rows */
+    static const int size[][4] = { { 2, 1, 1, 2 }, { 7, 3, 6, 7 }, { 97, 2, 5, 97 },
+                                   { 200, 9, 64, 200 }, { 300, 270, 299, 300 },
+                                   { 4150, 3, 7, 4150 }, { 7, 3, 6, 1 },
+                                   { 200, 9, 64, 96 }, { 300, 5, 20, 97 },
+                                   { 300, 5, 20, 250 }, { 4150, 3, 7, 200 } };
     for (size_t s = 0; s < NN_COUNT(size); s++) {
-        const int n = size[s][0], d = size[s][1], k = size[s][2];
-        const size_t pairs = (size_t)n * (size_t)k;
+        const int n = size[s][0], d = size[s][1], k = size[s][2], asked = size[s][3];
+        const size_t pairs = (size_t)asked * (size_t)k;
         float *x = cloud(n, d, s), *r2 = malloc(sizeof *r2 * pairs);
         int *from = malloc(sizeof *from * pairs), step = n > 1000 ? 37 : 1;
         nn_arena scratch = {0};
         on_a_grid(x, n * d);
-        nn_neighbours((size_t)n, (size_t)d, x, (size_t)k, from, r2, &scratch);
-        for (int i = 0; i < n; i += step)
+        nn_neighbours((size_t)n, (size_t)d, x, (size_t)asked, (size_t)k, from, r2,
+                      &scratch);
+        for (int i = 0; i < asked; i += step)
             check_neighbours(n, d, x, k, i, from + i * k, r2 + i * k);
         ck_assert_uint_eq(nn_arena_mark(&scratch), 0);
         nn_arena_free(&scratch);
@@ -273,14 +277,14 @@ START_TEST(a_row_of_nan_is_nobodys_neighbour_while_there_are_others)
     int from[N * (N - 1)];
     nn_arena scratch = {0};
     x[6] = NAN;                                                 /* row 3 */
-    nn_neighbours(N, 2, x, K, from, r2, &scratch);
+    nn_neighbours(N, 2, x, N, K, from, r2, &scratch);
     for (int i = 0; i < N; i++)
         for (int m = 0; m < K; m++) {
             const int j = from[i * K + m];
             ck_assert(j >= 0 && j < N && j != i && (i == 3 || j != 3));
             ck_assert_int_eq(isnan(r2[i * K + m]) != 0, i == 3);
         }
-    nn_neighbours(N, 2, x, N - 1, from, r2, &scratch);
+    nn_neighbours(N, 2, x, N, N - 1, from, r2, &scratch);
     ck_assert_int_eq(from[N - 2], 3);                   /* all others: it comes last */
     ck_assert(isnan(r2[N - 2]));
     nn_arena_free(&scratch);
@@ -294,7 +298,7 @@ END_TEST
  * hangs on w - mu = w / 11, which makes it 1e-5; ratios near 1 do the same to q. */
 static const double TOLERANCE = 2e-5;
 
-enum { LID_CASES = 5 };
+enum { LID_CASES = 5, REFERENCE_CASES = 6 };
 
 START_TEST(dimension_and_gradient_match_pytorch)
 {
@@ -311,7 +315,7 @@ START_TEST(dimension_and_gradient_match_pytorch)
                                   both ? NN_LID_BOTH : NN_LID_DETACHED };
             nn_tape_reset(&b.tape);
             nn_node *in = nn_input(&b.tape, x->shape, x->val, 1);
-            nn_node *y = nn_pin(nn_lid(&b.tape, in, s));
+            nn_node *y = nn_pin(nn_lid(&b.tape, in, NULL, s));
             nn_shape row = nn_shape2(1, x->shape.dim[0]);
             nn_backward(nn_linear(&b.tape, nn_reshape(&b.tape, y, row),
                                   nn_input(&b.tape, row, dy->val, 0), NULL));
@@ -320,6 +324,72 @@ START_TEST(dimension_and_gradient_match_pytorch)
         }
     bench_close(&b);
     golden_free(&g);
+}
+END_TEST
+
+/* The same with a reference: neighbours among the other rows of x and all rows of z. */
+START_TEST(dimension_against_a_reference_matches_pytorch)
+{
+    golden g = golden_open("pairs.gold");
+    bench b;
+    bench_open(&b);
+    for (int i = 0; i < REFERENCE_CASES; i++)
+        for (int both = 0; both < 2; both++) {
+            char at[32];
+            snprintf(at, sizeof at, "lidref/%d/%d/%d", i, _i, both);
+            const golden_record *x = golden_at(&g, "%s/x", at);
+            const golden_record *z = golden_at(&g, "%s/z", at);
+            const golden_record *dy = golden_at(&g, "%s/dy", at);
+            nn_lid_settings s = { (int)golden_at(&g, "lidref/%d/set", i)->val[0], all[_i],
+                                  both ? NN_LID_BOTH : NN_LID_DETACHED };
+            nn_tape_reset(&b.tape);
+            nn_node *in = nn_input(&b.tape, x->shape, x->val, 1);
+            nn_node *still = nn_input(&b.tape, z->shape, z->val, 1);
+            nn_node *y = nn_pin(nn_lid(&b.tape, in, still, s));
+            nn_shape row = nn_shape2(1, x->shape.dim[0]);
+            nn_backward(nn_linear(&b.tape, nn_reshape(&b.tape, y, row),
+                                  nn_input(&b.tape, row, dy->val, 0), NULL));
+            golden_check(golden_at(&g, "%s/y", at), y->val, TOLERANCE);
+            golden_check(golden_at(&g, "%s/dx", at), in->grad, TOLERANCE);
+            ck_assert_msg(!still->grad, "%s: the reference moves", at);
+        }
+    bench_close(&b);
+    golden_free(&g);
+}
+END_TEST
+
+/* Some rows of a batch, with the others for reference, have the neighbours and so the
+ * dimension that they have in the whole batch, to the bit; detached, the pull, too. */
+START_TEST(rows_taken_out_of_their_batch_keep_their_dimension)
+{
+    enum { N = 210, D = 40, K = 20 };
+    static const int some[] = { 1, 96, 97, 209 };
+    float *x = cloud(N, D, 12), ones[N], grad[N * D], y[N];
+    const nn_lid_settings s = { K, all[_i], NN_LID_DETACHED };
+    bench b;
+    for (int i = 0; i < N; i++)
+        ones[i] = 1;
+    bench_open(&b);
+    for (int t = -1; t < (int)NN_COUNT(some); t++) {
+        const int n = t < 0 ? N : some[t];
+        nn_tape_reset(&b.tape);
+        nn_node *in = nn_input(&b.tape, nn_shape2(n, D), x, 1), *rest = NULL;
+        if (n < N)
+            rest = nn_input(&b.tape, nn_shape2(N - n, D), x + n * D, 0);
+        nn_node *lid = nn_pin(nn_lid(&b.tape, in, rest, s));
+        nn_shape row = nn_shape2(1, n);
+        nn_backward(nn_linear(&b.tape, nn_reshape(&b.tape, lid, row),
+                              nn_input(&b.tape, row, ones, 0), NULL));
+        if (t < 0) {
+            memcpy(y, lid->val, sizeof y);
+            memcpy(grad, in->grad, sizeof grad);
+        }
+        ck_assert_msg(memcmp(y, lid->val, sizeof *y * (size_t)n) == 0, "%d rows", n);
+        ck_assert_msg(memcmp(grad, in->grad, sizeof *grad * (size_t)(n * D)) == 0,
+                      "%d rows: the pull differs", n);
+    }
+    bench_close(&b);
+    free(x);
 }
 END_TEST
 
@@ -441,6 +511,7 @@ END_TEST
 START_TEST(equidistant_rows_are_counted_and_read_as_ten_thousand)
 {
     enum { N = 16, K = 6 };
+    const nn_lid_settings s = { K, NN_LID_MOM, NN_LID_BOTH };
     float x[N * N] = { 0 };
     bench b;
     bench_open(&b);
@@ -448,14 +519,14 @@ START_TEST(equidistant_rows_are_counted_and_read_as_ten_thousand)
         x[i * N + i] = 2;
     nn_tape_reset(&b.tape);
     nn_node *in = nn_input(&b.tape, nn_shape2(N, N), x, 1);
-    nn_node *y = nn_lid(&b.tape, in, (nn_lid_settings){ K, NN_LID_MOM, NN_LID_BOTH });
+    nn_node *y = nn_lid(&b.tape, in, NULL, s);
     ck_assert_int_eq(nn_lid_floored(y), N);
     /* mu / (1e-4 w), mu = w */
     for (int i = 0; i < N; i++)
         ck_assert_double_eq_tol(exp((double)y->val[i]), 1e4, 1e-2);
     float *cloudy = cloud(N, N, 1);
     in = nn_input(&b.tape, nn_shape2(N, N), cloudy, 1);
-    y = nn_lid(&b.tape, in, (nn_lid_settings){ K, NN_LID_MOM, NN_LID_BOTH });
+    y = nn_lid(&b.tape, in, NULL, s);
     ck_assert_int_eq(nn_lid_floored(y), 0);
     bench_close(&b);
     free(cloudy);
@@ -474,6 +545,24 @@ START_TEST(a_row_that_is_no_number_makes_its_dimension_none)
         ck_assert_int_eq(isnan(b.y->val[i]) != 0, i == 5);
     bench_close(&b);
     free(x);
+}
+END_TEST
+
+START_TEST(a_reference_that_is_no_number_is_not_lost)
+{
+    enum { N = 30, M = 20, D = 3 };
+    float *x = cloud(N, D, 9), *z = cloud(M, D, 10);
+    bench b;
+    bench_open(&b);
+    z[7 * D] = NAN;
+    nn_node *y = nn_lid(&b.tape, nn_input(&b.tape, nn_shape2(N, D), x, 1),
+                        nn_input(&b.tape, nn_shape2(M, D), z, 0),
+                        (nn_lid_settings){ 4, all[_i], NN_LID_DETACHED });
+    for (int i = 0; i < N; i++)
+        ck_assert(isnan(y->val[i]));
+    bench_close(&b);
+    free(x);
+    free(z);
 }
 END_TEST
 
@@ -531,6 +620,9 @@ Suite *suite_lid(void)
     tcase_add_test(t, distances_stay_good_where_rows_nearly_coincide);
     tcase_add_test(t, a_row_of_nan_is_nobodys_neighbour_while_there_are_others);
     tcase_add_loop_test(t, dimension_and_gradient_match_pytorch, 0, estimators);
+    tcase_add_loop_test(t, dimension_against_a_reference_matches_pytorch, 0, estimators);
+    tcase_add_loop_test(t, rows_taken_out_of_their_batch_keep_their_dimension, 0,
+                        estimators);
     tcase_add_test(t, distances_one_to_four_read_as_the_specification_says);
     tcase_add_test(t, paper_and_code_are_related_exactly);
     tcase_add_loop_test(t, scaling_all_features_changes_no_dimension, 0, estimators);
@@ -540,6 +632,7 @@ Suite *suite_lid(void)
     tcase_add_test(t, equidistant_rows_are_counted_and_read_as_ten_thousand);
     tcase_add_loop_test(t, a_row_that_is_no_number_makes_its_dimension_none, 0,
                         estimators);
+    tcase_add_loop_test(t, a_reference_that_is_no_number_is_not_lost, 0, estimators);
     tcase_add_test(t, teams_and_tables_give_the_same_bytes);
     tcase_add_test(t, the_second_step_asks_for_no_memory);
     suite_add_tcase(s, t);

@@ -37,7 +37,8 @@ typedef struct pairs {
     float *c;
     size_t stride;
     size_t slab;                        /* block of rows that c begins with */
-    size_t rows;                        /* rows of X in c */
+    size_t rows;                        /* rows of X in c that are asked for */
+    size_t asked;                       /* blocks with such rows; distances have all */
     size_t k;                           /* of the selection */
     int *from;
     float *dist2;
@@ -107,9 +108,11 @@ static void pair_job(void *ctx, size_t job, int worker)
     const size_t bi = job / p->blocks, bj = job % p->blocks;
     const size_t i0 = bi * BLOCK, j0 = bj * BLOCK;
     (void)worker;
-    if (bi > bj)
+    if (bi > bj || bi >= p->asked)
         return;
     block(p, bi, bj, p->c + i0 * p->stride + j0, 1);
+    if (bj >= p->asked)
+        return;
     for (size_t j = 0; j < rows_of(p, bj); j++) {
         size_t end = bi == bj ? j : rows_of(p, bi);
         for (size_t i = 0; i < end; i++)
@@ -128,6 +131,7 @@ static pairs pairs_of(size_t n, size_t d, const float *x, nn_arena *scratch)
 {
     pairs p = { .kern = nn_kern_now, .n = n, .d = d, .x = x,
                 .blocks = (n + BLOCK - 1) / BLOCK, .stride = nn_dist2_stride(n) };
+    p.asked = p.blocks;
     p.a_rows = up(BLOCK, (size_t)p.kern->mr);
     p.b_rows = up(BLOCK, (size_t)p.kern->nr);
     p.a = NN_NEW(scratch, float, p.blocks * p.a_rows * d);
@@ -226,25 +230,28 @@ static void nearest_job(void *ctx, size_t job, int worker)
         nearest_of(p, p->slab * BLOCK + i, p->c + i * p->stride, &f);
 }
 
-void nn_neighbours(size_t n, size_t d, const float *x, size_t k, int *from, float *dist2,
-                   nn_arena *scratch)
+void nn_neighbours(size_t n, size_t d, const float *x, size_t queries, size_t k,
+                   int *from, float *dist2, nn_arena *scratch)
 {
     const size_t mark = nn_arena_mark(scratch);
-    NN_NEED(k > 0 && k < n && n < 1 << 24, "neighbours: %zu of %zu rows", k, n);
+    NN_NEED(k > 0 && k < n && n < 1 << 24 && queries <= n,
+            "neighbours: %zu of %zu rows for %zu of them", k, n, queries);
     pairs p = pairs_of(n, d, x, scratch);
+    p.asked = (queries + BLOCK - 1) / BLOCK;
     p.k = k;
     p.from = from;
     p.dist2 = dist2;
     p.found.from = NN_NEW(scratch, int, k * (size_t)nn_par_threads());
     p.found.dist2 = NN_NEW(scratch, float, k * (size_t)nn_par_threads());
-    p.c = NN_NEW(scratch, float, (n <= WHOLE ? n : BLOCK) * p.stride);
+    const size_t rows = n <= WHOLE ? min(n, p.asked * BLOCK) : BLOCK;
+    p.c = NN_NEW(scratch, float, rows * p.stride);
     if (n <= WHOLE) {
-        p.rows = n;
+        p.rows = queries;
         nn_par_run(p.blocks * p.blocks, pair_job, &p);
-        nn_par_run((n + SOME - 1) / SOME, nearest_job, &p);
+        nn_par_run((queries + SOME - 1) / SOME, nearest_job, &p);
     } else {
-        for (p.slab = 0; p.slab < p.blocks; p.slab++) {
-            p.rows = rows_of(&p, p.slab);
+        for (p.slab = 0; p.slab < p.asked; p.slab++) {
+            p.rows = min(rows_of(&p, p.slab), queries - p.slab * BLOCK);
             nn_par_run(p.blocks, slab_job, &p);
             nn_par_run(BLOCK / SOME, nearest_job, &p);
         }

@@ -123,7 +123,7 @@ static void backward(nn_node *y, nn_arena *scratch)
         list[2 * t] = (nn_pull){ e.from[t], e.to[t], push };
         list[2 * t + 1] = (nn_pull){ e.to[t], e.from[t], push };
     }
-    nn_pull_all(y->in[0], 2 * e.count, list, scratch);
+    nn_pull_all(y->in[0], NULL, 2 * e.count, list, scratch);
 }
 
 nn_node *nn_tree(nn_tape *t, nn_node *x)

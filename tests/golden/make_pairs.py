@@ -50,7 +50,7 @@ def log_lid(r, k, how):
         mu = r[:, : k - 1 + how].mean(1)
         return (mu / (w - mu)).log()
     ratio = (r / w[:, None])[:, :-1]
-    q = -(ratio + (1e-4 if how == 2 else 0)).log().sum(1)
+    q = -(ratio + 1e-4 if how == 2 else ratio.clamp(min=1e-12)).log().sum(1)
     return ((k - 2 if how == 4 else k) / q).log()
 
 
@@ -84,10 +84,47 @@ def lid(gold):
         gold.put(f"lid/{i}/set", [asked])
 
 
+def lid_reference(gold):
+    """Neighbours among the other rows of x and all rows of z, which stand still.  In one
+    case z holds a copy of a row of x: distance 0, no direction.  A third row must not have
+    the two for its last neighbours, where it would matter which of them is the last."""
+    #   n  m   d  k asked
+    cases = [(6, 9, 5, 4), (20, 40, 19, 16), (130, 9, 3, 8), (3, 2, 4, 9), (2, 7, 33, 3),
+             (9, 20, 6, 5)]
+    g = rng(303)
+    for i, (n, m, d, asked) in enumerate(cases):
+        k = min(asked, n + m - 2)
+        for how in range(5):
+            while True:
+                x, z = draw(g, n, d), draw(g, m, d).detach()
+                if i == 5:
+                    z[4] = x[2].detach()
+                both = [reach(x, z, b) for b in (0, 1)]
+                order = both[0].sort(dim=1).values.detach()
+                gap = order.diff(dim=1) / order[:, 1:]
+                if gap[:, k - 2:k].min() > MARGIN:
+                    break
+            for move in (0, 1):
+                r = both[move].topk(k, dim=1, largest=False, sorted=True).values
+                case(gold, f"lidref/{i}/{how}/{move}", [("x", x), ("z", z)],
+                     log_lid(r, k, how), g)
+        gold.put(f"lidref/{i}/set", [asked])
+
+
+def reach(x, z, both):
+    """Distances of x to itself, huge on the diagonal, and to z; no gradient at zero."""
+    every = torch.cat([x if both else x.detach(), z])
+    d2 = (x[:, None] - every[None]).square().sum(2)
+    r = torch.where(d2 > 0, d2, 1).sqrt() * (d2 > 0)
+    r = r + torch.cat([1e9 * torch.eye(len(x)), torch.zeros(len(x), len(z))], 1)
+    return r
+
+
 def main():
     gold = Gold("pairs.gold")
     tree(gold)
     lid(gold)
+    lid_reference(gold)
     gold.write(sys.argv[1] if len(sys.argv) > 1 else HERE)
 
 
