@@ -65,13 +65,6 @@ static void decide(void *ctx, size_t job, int worker)
     q->right[job] = best == q->query_label[job];
 }
 
-static void check_labels(const char *whose, const uint8_t *label, int n, int classes)
-{
-    for (int i = 0; i < n; i++)
-        NN_NEED(label[i] < classes, "kNN: %s row %d has label %d of %d classes", whose, i,
-                label[i], classes);
-}
-
 double met_knn(const met_knn_settings *s, int d, const float *bank,
                const uint8_t *bank_label, int bank_n, const float *query,
                const uint8_t *query_label, int query_n, nn_arena *scratch)
@@ -80,8 +73,8 @@ double met_knn(const met_knn_settings *s, int d, const float *bank,
             s->temperature);
     NN_NEED(s->classes > 0 && s->classes <= 256 && d > 0, "kNN: %d classes, %d features",
             s->classes, d);
-    check_labels("bank", bank_label, bank_n, s->classes);
-    check_labels("query", query_label, query_n, s->classes);
+    met_check_labels("kNN: bank", bank_label, bank_n, s->classes);
+    met_check_labels("kNN: query", query_label, query_n, s->classes);
     if (bank_n < 1 || query_n < 1 || !met_finite(bank, (size_t)bank_n * d)
         || !met_finite(query, (size_t)query_n * d))
         return NAN;

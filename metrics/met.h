@@ -31,11 +31,13 @@ const double *met_nearest(met_view *v);         /* (n, k), ascending in each row
                                                    is not its own neighbour, copies are */
 
 /* What the view is made with.  met_finite: 1 when no entry is NaN or infinite.
+ * met_check_labels: stops the program unless every label is below `classes`.
  * met_unit_rows: x_i / max(|x_i|, 1e-12).  met_spectrum: the min(n, d) largest
  * eigenvalues of Y'Y / denominator, Y = X - mean (or X when mean is NULL), descending;
  * those below 1e-12 of the largest are rounding and come out as 0.  met_col_std:
  * population standard deviation of every column. */
 int  met_finite(const float *x, size_t n);
+void met_check_labels(const char *what, const uint8_t *label, int n, int classes);
 void met_unit_rows(int n, int d, const float *x, float *unit);
 void met_spectrum(int n, int d, const float *x, const double *mean, double denominator,
                   double *w, nn_arena *scratch);
@@ -74,6 +76,58 @@ typedef struct met_knn_settings {
 double met_knn(const met_knn_settings *s, int d, const float *bank,
                const uint8_t *bank_label, int bank_n, const float *query,
                const uint8_t *query_label, int query_n, nn_arena *scratch);
+
+/* Linear probe (spec 11.2): how well a linear classifier on frozen features does.  It
+ * learns from `train` (n, d) with its labels and is judged on `test` (m, d).  Features
+ * are standardised by the mean and the population standard deviation of the training
+ * rows; columns that are constant there are left out.  Two protocols:
+ *
+ *   MET_RIDGE   least squares in closed form, in double: (R + lambda I) W = X'Y / n,
+ *               R the correlations of the features, Y one-hot less its mean
+ *   MET_SGD     multinomial logistic regression from W = 0 by SGD: every epoch in a new
+ *               order, a function of (seed, epoch); the last batch may be smaller; cosine
+ *               to 0 over all steps
+ *
+ * lambda = 0 or lr = 0: that of the best share on a tenth of the training rows (drawn by
+ * the seed), learnt on the others, is used for all rows: of .0001, .001, .01, .1, and of
+ * .1, .01, 1; of equals the first, also when there are fewer than ten rows.
+ * The lowest class on equal scores.  Labels are below `classes` (at most 256).  Returns
+ * the share of test rows whose class is right; NaN when train or test is empty or holds a
+ * number that is not finite, or when learning diverged. */
+typedef enum met_protocol { MET_RIDGE, MET_SGD } met_protocol;
+
+typedef struct met_linear_settings {
+    met_protocol protocol;
+    int classes;
+    uint64_t seed;
+    double lambda;                      /* ridge; 0: choose */
+    double lr, momentum;                /* SGD, the rest too; lr 0: choose */
+    int epochs, batch;
+} met_linear_settings;
+
+/* lambda chosen; lr .1, momentum .9, 50 epochs, batch 256, seed 0; `protocol` and
+ * `classes` are the caller's */
+extern const met_linear_settings met_linear_default;
+
+double met_linear(const met_linear_settings *s, int d, const float *train,
+                  const uint8_t *train_label, int n, const float *test,
+                  const uint8_t *test_label, int m, nn_arena *scratch);
+
+/* The same in two steps.  score_c = sum_j (x_j - mean_j) by_j w_jc + bias_c.
+ * met_linear_fit returns 1, or 0 when there is nothing to learn from or learning
+ * diverged; what it leaves in `f` lies in `arena`.  met_linear_share is NaN when x is
+ * empty or not finite. */
+typedef struct met_linear_map {
+    int d, classes;
+    double strength;                    /* the lambda or the lr that was used */
+    double *mean, *by;                  /* (d); by = 1 / std, 0 for a constant column */
+    double *w, *bias;                   /* (d, classes), (classes) */
+} met_linear_map;
+
+int    met_linear_fit(const met_linear_settings *s, int d, const float *x,
+                      const uint8_t *label, int n, met_linear_map *f, nn_arena *arena);
+double met_linear_share(const met_linear_map *f, const float *x, const uint8_t *label,
+                        int n, nn_arena *scratch);
 
 /* The first two principal components of unit rows: xy (n, 2); sign fixed so that the
  * largest loading is positive. share[2]: part of the variance each explains.  All zero

@@ -40,6 +40,13 @@ int met_finite(const float *x, size_t n)
     return !any;
 }
 
+void met_check_labels(const char *what, const uint8_t *label, int n, int classes)
+{
+    for (int i = 0; i < n; i++)
+        NN_NEED(label[i] < classes, "%s row %d has label %d of %d classes", what, i,
+                label[i], classes);
+}
+
 met_view met_view_of(nn_arena *a, const float *x, int n, int d, int k)
 {
     NN_NEED(n >= 0 && d > 0, "metrics of a %d x %d matrix", n, d);

@@ -754,6 +754,60 @@ void nn_gram(int n, int d, const float *x, const double *mean, double denominato
     nn_arena_rewind(scratch, mark);
 }
 
+/* ---- Cholesky ---------------------------------------------------------------------- */
+
+/* One column of L: l_ij = (a_ij - sum_{k < j} l_ik l_jk) / l_jj for the rows below j. */
+typedef struct cholesky { int n, j; double *a; } cholesky;
+
+static void column_part(void *ctx, size_t job, int worker)
+{
+    const cholesky *c = ctx;
+    int first = c->j + 1 + (int)job * ROWS, end = least(first + ROWS, c->n);
+    const double *lj = c->a + (size_t)c->j * c->n;
+    (void)worker;
+
+    for (int i = first; i < end; i++) {
+        double *li = c->a + (size_t)i * c->n;
+        li[c->j] = (li[c->j] - dot(c->j, li, lj)) / lj[c->j];
+    }
+}
+
+int nn_cholesky(int n, double *a)
+{
+    NN_NEED(n > 0, "Cholesky of a %d x %d matrix", n, n);
+    cholesky c = { .n = n, .a = a };
+
+    for (; c.j < n; c.j++) {
+        double *lj = a + (size_t)c.j * n, pivot = lj[c.j] - dot(c.j, lj, lj);
+        if (!(pivot > 0 && isfinite(pivot)))
+            return 1;
+        lj[c.j] = sqrt(pivot);
+        nn_par_run(((size_t)(n - c.j - 1) + ROWS - 1) / ROWS, column_part, &c);
+    }
+    return 0;
+}
+
+/* L Y = B from the first row on, then L' X = Y from the last. */
+void nn_cholesky_solve(int n, const double *l, int cols, double *b)
+{
+    for (int i = 0; i < n; i++) {
+        double *bi = b + (size_t)i * cols;
+        for (int k = 0; k < i; k++)
+            axpy(cols, -l[(size_t)i * n + k], b + (size_t)k * cols, bi);
+        for (int c = 0; c < cols; c++)
+            bi[c] /= l[(size_t)i * n + i];
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        double *bi = b + (size_t)i * cols;
+        for (int c = 0; c < cols; c++)
+            bi[c] /= l[(size_t)i * n + i];
+        for (int k = 0; k < i; k++)
+            axpy(cols, -l[(size_t)i * n + k], bi, b + (size_t)k * cols);
+    }
+}
+
+/* ---- column means ------------------------------------------------------------------ */
+
 typedef struct means { int n, d; const float *x; double *part; } means;
 
 static void sum_chunk(void *ctx, size_t job, int worker)

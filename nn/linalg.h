@@ -28,6 +28,13 @@ int nn_eigen_top(int n, const double *a, double *w, int count, double *v,
 void nn_gram(int n, int d, const float *x, const double *mean, double denominator,
              double *c, nn_arena *scratch);
 
+/* L L' = A for a symmetric positive definite A, of which the lower triangle is read and
+ * becomes L; what lies above it stays.  Returns 0, or 1 when a pivot is not above zero
+ * (A is not positive definite, or not finite).  nn_cholesky_solve then turns B (n, cols)
+ * into the solution of A X = B. */
+int  nn_cholesky(int n, double *a);
+void nn_cholesky_solve(int n, const double *l, int cols, double *b);
+
 /* Column means (d) in double: sums of fixed chunks of rows, folded in a binary tree. */
 void nn_col_mean(int n, int d, const float *x, double *mean, nn_arena *scratch);
 

@@ -423,6 +423,71 @@ START_TEST(any_number_of_threads_gives_the_same_bytes)
 }
 END_TEST
 
+/* A = M M' + I of known X: L L' is A within n eps |A|, and the solution within the
+ * condition number's share of that.  300 rows take two parts a column. */
+START_TEST(cholesky_solves_what_was_multiplied)
+{
+    static const int sizes[] = { 1, 2, 3, 5, 17, 64, 300 };
+    for (int t = 0; t < 7; t++) {
+        int n = sizes[t], cols = t % 3 + 1;
+        double *m = random_symmetric(n), *a = calloc((size_t)(n * n), sizeof *a);
+        double *x = malloc(sizeof *x * (size_t)(n * cols)), most = 0;
+        double *b = calloc((size_t)(n * cols), sizeof *b);
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++) {
+                for (int k = 0; k < n; k++)
+                    a[i * n + j] += m[i * n + k] * m[j * n + k];
+                a[i * n + j] += i == j;
+                most = fmax(most, fabs(a[i * n + j]));
+            }
+        for (int i = 0; i < n * cols; i++)
+            x[i] = i % 7 - 3;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++)
+                for (int c = 0; c < cols; c++)
+                    b[i * cols + c] += a[i * n + j] * x[j * cols + c];
+        double *l = copy(a, (size_t)(n * n));
+        ck_assert_int_eq(0, nn_cholesky(n, l));
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++) {
+                double sum = -a[i * n + j];
+                for (int k = 0; k <= (i < j ? i : j); k++)
+                    sum += l[i * n + k] * l[j * n + k];
+                ck_assert_double_le(fabs(sum), n * DBL_EPSILON * most);
+                ck_assert(j <= i || l[i * n + j] == a[i * n + j]);
+            }
+        nn_cholesky_solve(n, l, cols, b);
+        /* eigenvalues of A lie between 1 and 4 n + 1 (the semicircle's edge, squared) */
+        for (int i = 0; i < n * cols; i++)
+            ck_assert_double_le(fabs(b[i] - x[i]), 1e2 * n * (4 * n + 1) * DBL_EPSILON);
+        free(m);
+        free(a);
+        free(x);
+        free(b);
+        free(l);
+    }
+}
+END_TEST
+
+START_TEST(cholesky_refuses_what_has_no_root)
+{
+    static const double bad[][4] = {
+        { 0, 0, 0, 1 }, { -1, 0, 0, 1 }, { 1, 0, 2, 4 }, { 1, 0, 2, 3 },
+        { NAN, 0, 0, 1 }, { 1, 0, NAN, 1 }, { INFINITY, 0, 0, 1 }, { 1, 0, INFINITY, 1 },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        double a[4];
+        memcpy(a, bad[i], sizeof a);
+        ck_assert_int_eq(1, nn_cholesky(2, a));
+    }
+    double good[4] = { 4, NAN, 2, 2 }, b[2] = { 8, 6 };     /* the upper half is not read */
+    ck_assert_int_eq(0, nn_cholesky(2, good));
+    ck_assert(good[0] == 2 && good[2] == 1 && good[3] == 1);
+    nn_cholesky_solve(2, good, 1, b);
+    ck_assert(b[0] == 1 && b[1] == 2);
+}
+END_TEST
+
 Suite *suite_linalg(void)
 {
     Suite *s = suite_create("linalg");
@@ -442,6 +507,8 @@ Suite *suite_linalg(void)
     tcase_add_test(tc, scratch_is_given_back);
     tcase_add_test(tc, gram_and_means_agree_with_extended_precision);
     tcase_add_test(tc, gram_is_exact_for_whole_numbers_of_every_shape);
+    tcase_add_test(tc, cholesky_solves_what_was_multiplied);
+    tcase_add_test(tc, cholesky_refuses_what_has_no_root);
     tcase_add_test(tc, any_number_of_threads_gives_the_same_bytes);
     suite_add_tcase(s, tc);
     return s;
