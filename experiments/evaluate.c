@@ -125,8 +125,9 @@ static void measure(ex_evaluator *e, const float *x, int d, double *value,
 static double knn_of(ex_evaluator *e)
 {
     ex_run *run = e->run;
-    const met_knn_settings s = { e->knn_k, run->config->metrics.knn_t,
-                                 run->train.classes };
+    const met_knn_settings s = { .k = e->knn_k,
+                                 .temperature = run->config->metrics.knn_t,
+                                 .classes = run->train.classes };
     float *query = e->feature + (size_t)e->bank * run->r;
     size_t mark = nn_arena_mark(&run->scratch);
 
@@ -242,8 +243,9 @@ double ex_raw_pixel_knn(ex_evaluator *e)
     size_t pixels = (size_t)train->h * train->w * train->c, mark = nn_arena_mark(a);
     size_t most = most_raw / pixels > (size_t)e->n ? most_raw / pixels - (size_t)e->n : 1;
     int bank = (size_t)e->bank < most ? e->bank : (int)most;
-    const met_knn_settings s = { least(e->knn_k, bank), run->config->metrics.knn_t,
-                                 train->classes };
+    const met_knn_settings s = { .k = least(e->knn_k, bank),
+                                 .temperature = run->config->metrics.knn_t,
+                                 .classes = train->classes };
     float *x = NN_NEW(a, float, pixels * (size_t)bank), *q = NN_NEW(a, float,
                                                                    pixels * (size_t)e->n);
     for (size_t i = 0; i < pixels * (size_t)bank; i++)

@@ -61,16 +61,29 @@ int               met_metric_count(void);
 const met_metric *met_metric_at(int i);         /* NULL outside 0 .. count - 1 */
 const met_metric *met_metric_find(const char *name);    /* NULL if there is none */
 
-/* Weighted kNN (spec 11.1): bank (bank_n, d) and queries (query_n, d) are features (any
- * scale: normalised here), cosine similarity, weights exp(sim / temperature).  Of equally
- * similar bank rows the first counts as nearer; lowest class on equal scores.  k is
- * clamped to the bank.  Labels are below `classes`.  Returns the share of queries whose
- * class is right; NaN when bank or queries are empty or hold a number that is not
+/* kNN (spec 11.1): bank (bank_n, d) and queries (query_n, d) are features.  The k nearest
+ * bank rows of a query vote for their classes.
+ *
+ *   MET_COSINE       features of any scale: normalised here; s = cosine
+ *   MET_EUCLIDEAN    features as they are; r = distance, measured by differences
+ *
+ *   MET_VOTE_EXP     weight exp(s / temperature), or exp(-r / temperature)
+ *   MET_VOTE_INVERSE 1 / (r + 1e-5), or with r = sqrt(2 - 2 s), the distance of unit rows
+ *   MET_VOTE_COUNT   1: the majority
+ *
+ * Of equally near bank rows the first counts as nearer; lowest class on equal scores.  k
+ * is clamped to the bank.  Labels are below `classes`.  Returns the share of queries
+ * whose class is right; NaN when bank or queries are empty or hold a number that is not
  * finite.  Memory: one tile of similarities, whatever the sizes. */
+typedef enum met_distance { MET_COSINE, MET_EUCLIDEAN } met_distance;
+typedef enum met_vote { MET_VOTE_EXP, MET_VOTE_INVERSE, MET_VOTE_COUNT } met_vote;
+
 typedef struct met_knn_settings {
     int k;
-    double temperature;
+    double temperature;                 /* of MET_VOTE_EXP */
     int classes;
+    met_distance distance;
+    met_vote vote;
 } met_knn_settings;
 
 double met_knn(const met_knn_settings *s, int d, const float *bank,

@@ -480,7 +480,7 @@ START_TEST(cholesky_refuses_what_has_no_root)
         memcpy(a, bad[i], sizeof a);
         ck_assert_int_eq(1, nn_cholesky(2, a));
     }
-    double good[4] = { 4, NAN, 2, 2 }, b[2] = { 8, 6 };     /* the upper half is not read */
+    double good[4] = { 4, NAN, 2, 2 }, b[2] = { 8, 6 };     /* the NaN is not read */
     ck_assert_int_eq(0, nn_cholesky(2, good));
     ck_assert(good[0] == 2 && good[2] == 1 && good[3] == 1);
     nn_cholesky_solve(2, good, 1, b);

@@ -626,7 +626,7 @@ typedef struct outcome { double value[32], xy[2 * SAME_N], share[2], knn; } outc
 static void measure(const float *x, int n, int d, const uint8_t *label, outcome *o)
 {
     met_view v = met_view_of(&arena, x, n, d, 24);
-    met_knn_settings s = { 30, 0.1, 5 };
+    met_knn_settings s = { .k = 30, .temperature = 0.1, .classes = 5 };
 
     memset(o, 0, sizeof *o);
     for (int i = 0; i < met_metric_count(); i++)
@@ -666,7 +666,7 @@ END_TEST
 static double knn(int k, double temperature, const float *bank, const uint8_t *label,
                   int n, const float *query, uint8_t want)
 {
-    met_knn_settings s = { k, temperature, 4 };
+    met_knn_settings s = { .k = k, .temperature = temperature, .classes = 4 };
     return met_knn(&s, 2, bank, label, n, query, &want, 1, &arena);
 }
 
@@ -743,7 +743,7 @@ static int plain(const met_knn_settings *s, int d, const float *bank,
 START_TEST(predictions_are_those_of_a_plain_search)
 {
     enum { BANK = 2500, QUERY = 600, D = 7 };
-    static const met_knn_settings s = { 20, 0.1, 10 };
+    static const met_knn_settings s = { .k = 20, .temperature = 0.1, .classes = 10 };
     float *bank = gaussian(BANK, D, 12), *query = gaussian(QUERY, D, 13);
     float *mixed = malloc(sizeof *mixed * BANK * D);
     static uint8_t label[BANK], label2[BANK], want[QUERY];
@@ -773,7 +773,7 @@ START_TEST(knn_without_numbers_is_nan)
     static const float bank[] = { 1, 0, 0, 1 }, bad[] = { 1, NAN, 0, 1 };
     static const float query[] = { 1, 1 };
     static const uint8_t label[] = { 0, 1 };
-    met_knn_settings s = { 5, 0.1, 2 };
+    met_knn_settings s = { .k = 5, .temperature = 0.1, .classes = 2 };
     ck_assert(isnan(met_knn(&s, 2, bank, label, 0, query, label, 1, &arena)));
     ck_assert(isnan(met_knn(&s, 2, bank, label, 2, query, label, 0, &arena)));
     ck_assert(isnan(met_knn(&s, 2, bad, label, 2, query, label, 1, &arena)));
@@ -784,7 +784,7 @@ END_TEST
 START_TEST(knn_keeps_to_a_tile_of_memory)
 {
     nn_arena a = {0};
-    static const met_knn_settings s = { 20, 0.1, 2 };
+    static const met_knn_settings s = { .k = 20, .temperature = 0.1, .classes = 2 };
     float *x = gaussian(20000, 2, 15);
     uint8_t *label = calloc(20000, 1);
     met_knn(&s, 2, x, label, 2000, x, label, 2000, &a);

@@ -283,12 +283,155 @@ START_TEST(linear_probes_of_poor_data_are_survived)
 }
 END_TEST
 
+/* ---- nearest neighbours: the other conventions ------------------------------------- */
+
+static int class_of(met_knn_settings s, const float *bank, const uint8_t *label, int n,
+                    const float *query)
+{
+    for (uint8_t c = 0; c < s.classes; c++)
+        if (met_knn(&s, 2, bank, label, n, query, &c, 1, &arena) == 1)
+            return c;
+    return -1;
+}
+
+/* Distances 1, 1.5, 2 and 2.25 from the query (1, 1), classes 2, 1, 1, 0. */
+START_TEST(euclidean_votes_by_hand)
+{
+    static const float bank[] = { 2, 1, 1, 2.5f, -1, 1, 1, -1.25f }, query[] = { 1, 1 };
+    static const uint8_t label[] = { 2, 1, 1, 0 };
+    met_knn_settings s = { .classes = 3, .distance = MET_EUCLIDEAN, .k = 3 };
+
+    s.vote = MET_VOTE_COUNT;                    /* no temperature needed */
+    ck_assert_int_eq(1, class_of(s, bank, label, 4, query));
+    s.vote = MET_VOTE_INVERSE;                  /* 1 against 1/1.5 + 1/2 */
+    ck_assert_int_eq(1, class_of(s, bank, label, 4, query));
+    s.k = 2;
+    ck_assert_int_eq(2, class_of(s, bank, label, 4, query));
+    s.vote = MET_VOTE_COUNT;                    /* one each: the lowest class */
+    ck_assert_int_eq(1, class_of(s, bank, label, 4, query));
+    s.k = 100;
+    ck_assert_int_eq(1, class_of(s, bank, label, 4, query));
+    /* exp(-.5/T) + exp(-1/T) > 1 above T = .5 / -ln(.618) = 1.0390 */
+    s.k = 3;
+    s.vote = MET_VOTE_EXP;
+    s.temperature = 1.03;
+    ck_assert_int_eq(2, class_of(s, bank, label, 4, query));
+    s.temperature = 1.05;
+    ck_assert_int_eq(1, class_of(s, bank, label, 4, query));
+    s.temperature = 1e-3;                       /* exp(-1000) must not decide */
+    ck_assert_int_eq(2, class_of(s, bank, label, 4, query));
+}
+END_TEST
+
+/* A copy of the query weighs 1e5, and no more: two rows at 1.5e-5 weigh 8e4 together. */
+START_TEST(an_inverse_distance_has_its_floor)
+{
+    static const float bank[] = { 0, 0, 1.5e-5f, 0, 0, -1.5e-5f, 9e-6f, 0 };
+    static const uint8_t label[] = { 1, 0, 0, 0 };
+    static const float query[] = { 0, 0 };
+    met_knn_settings s = { .classes = 2, .distance = MET_EUCLIDEAN, .k = 3,
+                           .vote = MET_VOTE_INVERSE };
+    ck_assert_int_eq(1, class_of(s, bank, label, 3, query));
+    s.k = 4;                                    /* another 5.3e4 */
+    ck_assert_int_eq(0, class_of(s, bank, label, 4, query));
+}
+END_TEST
+
+/* Length counts for the one and not for the other: the query (1, 0) and its multiples. */
+START_TEST(the_two_distances_disagree_where_they_should)
+{
+    static const float bank[] = { 10, 0, 1, 0.5f }, query[] = { 1, 0 };
+    static const uint8_t label[] = { 0, 1 };
+    met_knn_settings s = { .classes = 2, .k = 1, .vote = MET_VOTE_COUNT };
+    ck_assert_int_eq(0, class_of(s, bank, label, 2, query));
+    s.distance = MET_EUCLIDEAN;
+    ck_assert_int_eq(1, class_of(s, bank, label, 2, query));
+    /* cosines 1 and .894: distances of unit rows 0 and .459 */
+    static const float three[] = { 10, 0, 1, 0.5f, 1, -0.5f };
+    static const uint8_t both[] = { 0, 1, 1 };
+    s = (met_knn_settings){ .classes = 2, .k = 3, .vote = MET_VOTE_INVERSE };
+    ck_assert_int_eq(0, class_of(s, three, both, 3, query));
+    s.vote = MET_VOTE_COUNT;
+    ck_assert_int_eq(1, class_of(s, three, both, 3, query));
+}
+END_TEST
+
+typedef struct hit { double r; int at; } hit;
+
+static int nearer(const void *a, const void *b)
+{
+    const hit *x = a, *y = b;
+    return x->r != y->r ? (x->r > y->r) - (x->r < y->r) : x->at - y->at;
+}
+
+/* Sizes that cross the tiles, in double by definition.  The distances of 2500 random rows
+ * are no closer than their rounding to a tie that could decide. */
+START_TEST(euclidean_predictions_are_those_of_a_plain_search)
+{
+    enum { BANK = 2500, QUERY = 300, D = 5, CLASSES = 4 };
+    static uint8_t label[BANK + QUERY], mixed_label[BANK], want[QUERY];
+    static uint32_t order[BANK];
+    static hit near_by[BANK];
+    float *x = classes_of(BANK + QUERY, D, CLASSES, 1, 6, label), *q = x + BANK * D;
+    float *mixed = malloc(sizeof *mixed * BANK * D);
+    nn_rng r = nn_rng_at(7, NN_RNG_TEST, 0, 0);
+    nn_rng_permute(&r, order, BANK);
+    for (int i = 0; i < BANK; i++) {
+        memcpy(mixed + i * D, x + order[i] * D, D * sizeof *mixed);
+        mixed_label[i] = label[order[i]];
+    }
+    for (int vote = MET_VOTE_EXP; vote <= MET_VOTE_COUNT; vote++) {
+        met_knn_settings s = { .k = 15, .temperature = 0.3, .classes = CLASSES,
+                               .distance = MET_EUCLIDEAN, .vote = (met_vote)vote };
+        for (int i = 0; i < QUERY; i++) {
+            double score[CLASSES] = {0};
+            for (int j = 0; j < BANK; j++) {
+                near_by[j] = (hit){ 0, j };
+                for (int c = 0; c < D; c++)
+                    near_by[j].r += pow((double)q[i * D + c] - x[j * D + c], 2);
+                near_by[j].r = sqrt(near_by[j].r);
+            }
+            qsort(near_by, BANK, sizeof *near_by, nearer);
+            for (int k = 0; k < s.k; k++)
+                score[label[near_by[k].at]] +=
+                    vote == MET_VOTE_EXP ? exp(-near_by[k].r / s.temperature)
+                    : vote == MET_VOTE_INVERSE ? 1 / (near_by[k].r + 1e-5) : 1;
+            want[i] = 0;
+            for (uint8_t c = 1; c < CLASSES; c++)
+                if (score[c] > score[want[i]])
+                    want[i] = c;
+        }
+        ck_assert(met_knn(&s, D, x, label, BANK, q, want, QUERY, &arena) == 1);
+        ck_assert(met_knn(&s, D, mixed, mixed_label, BANK, q, want, QUERY, &arena) == 1);
+    }
+    free(x);
+    free(mixed);
+}
+END_TEST
+
+START_TEST(distances_that_a_float_cannot_hold_are_survived)
+{
+    static const float bank[] = { 3e38f, 0, -3e38f, 0, 0, 3e38f };
+    static const float query[] = { -3e38f, 0 };
+    static const uint8_t label[] = { 1, 2, 2 };
+    met_knn_settings s = { .classes = 3, .distance = MET_EUCLIDEAN, .k = 1,
+                           .vote = MET_VOTE_COUNT };
+    ck_assert_int_eq(2, class_of(s, bank, label, 3, query));
+    ck_assert_int_eq(1, class_of(s, bank, label, 1, query));
+    s.vote = MET_VOTE_EXP;
+    s.temperature = 0.1;
+    s.k = 3;
+    ck_assert_int_eq(2, class_of(s, bank, label, 3, query));
+}
+END_TEST
+
 /* ---- the same bytes ---------------------------------------------------------------- */
 
 enum { SAME_N = 1100, SAME_D = 70, SAME_CLASSES = 10 };
 
 typedef struct outcome {
     double w[2][SAME_D * SAME_CLASSES], bias[2][SAME_CLASSES], share[2];
+    double knn[3];
 } outcome;
 
 static void measure(const float *x, const uint8_t *label, outcome *o)
@@ -305,6 +448,12 @@ static void measure(const float *x, const uint8_t *label, outcome *o)
         memcpy(o->w[p], f.w, sizeof o->w[p]);
         memcpy(o->bias[p], f.bias, sizeof o->bias[p]);
         o->share[p] = met_linear_share(&f, x, label, SAME_N, &arena);
+    }
+    for (int vote = MET_VOTE_EXP; vote <= MET_VOTE_COUNT; vote++) {
+        met_knn_settings s = { .k = 20, .temperature = 1, .classes = SAME_CLASSES,
+                               .distance = MET_EUCLIDEAN, .vote = (met_vote)vote };
+        o->knn[vote] = met_knn(&s, SAME_D, x, label, 1000, x + 1000 * SAME_D,
+                               label + 1000, SAME_N - 1000, &arena);
     }
     nn_arena_rewind(&arena, mark);
 }
@@ -350,6 +499,11 @@ Suite *suite_probes(void)
     tcase_add_test(tc, the_seed_alone_decides_the_order);
     tcase_add_test(tc, a_linear_probe_without_numbers_is_nan);
     tcase_add_test(tc, linear_probes_of_poor_data_are_survived);
+    tcase_add_test(tc, euclidean_votes_by_hand);
+    tcase_add_test(tc, an_inverse_distance_has_its_floor);
+    tcase_add_test(tc, the_two_distances_disagree_where_they_should);
+    tcase_add_test(tc, euclidean_predictions_are_those_of_a_plain_search);
+    tcase_add_test(tc, distances_that_a_float_cannot_hold_are_survived);
     tcase_add_test(tc, probes_have_the_same_bytes_with_all_threads_and_tables);
     suite_add_tcase(s, tc);
     return s;
