@@ -118,7 +118,8 @@ double met_knn(const met_knn_settings *s, int d, const float *bank,
     if (tall > KEYS / (2 * k))
         tall = KEYS / (2 * k) > 16 ? KEYS / (2 * k) : least(query_n, 16);
     knn q = { .set = s, .d = d, .bank_label = bank_label,
-              .right = NN_NEW(scratch, int, tall), .best = NN_NEW(scratch, met_best, tall) };
+              .right = NN_NEW(scratch, int, tall),
+              .best = NN_NEW(scratch, met_best, tall) };
     int plane = s->distance == MET_EUCLIDEAN;
     float *a = plane ? NULL : NN_NEW(scratch, float, (size_t)tall * width);
     float *b = plane ? NULL : NN_NEW(scratch, float, WIDE * width);

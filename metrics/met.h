@@ -142,6 +142,31 @@ int    met_linear_fit(const met_linear_settings *s, int d, const float *x,
 double met_linear_share(const met_linear_map *f, const float *x, const uint8_t *label,
                         int n, nn_arena *scratch);
 
+/* Online probe (spec 11.3): batch normalisation without scale and shift, then a linear
+ * classifier, learning from the features of every training step beside the method, which
+ * never feels it.  The arrays are the caller's to allocate and to save: they are all the
+ * state there is.  met_online_start: weights and velocities zero, variances one.
+ * met_online_of takes the arrays from an arena and starts.
+ *
+ * met_online_step: one update of SGD by the mean cross-entropy of h (n, d); returns it,
+ * or NaN, and changes nothing, when n is 0 or h is not finite.  met_online_test: share of
+ * rows whose class is right, with the running statistics; NaN as above.  Labels are below
+ * `classes`, at most 256. */
+typedef struct met_online {
+    int d, classes;
+    float lr, momentum;                 /* from the start .1 and .9; yours to schedule */
+    float *weight, *bias;               /* (classes, d), (classes) */
+    float *weight_velocity, *bias_velocity;
+    float *mean, *var;                  /* (d), running, as in PyTorch: momentum .1 */
+} met_online;
+
+met_online met_online_of(int d, int classes, nn_arena *a);
+void       met_online_start(met_online *o);
+double     met_online_step(met_online *o, const float *h, const uint8_t *label, int n,
+                           nn_arena *scratch);
+double     met_online_test(const met_online *o, const float *h, const uint8_t *label,
+                           int n, nn_arena *scratch);
+
 /* The first two principal components of unit rows: xy (n, 2); sign fixed so that the
  * largest loading is positive. share[2]: part of the variance each explains.  All zero
  * for constant rows, all NaN for an unusable view. */

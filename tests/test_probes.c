@@ -283,6 +283,78 @@ START_TEST(linear_probes_of_poor_data_are_survived)
 }
 END_TEST
 
+/* ---- the online probe -------------------------------------------------------------- */
+
+START_TEST(online_updates_are_those_of_pytorch)
+{
+    golden g = golden_open("probes.gold");
+    const golden_record *x = golden_at(&g, "online/x"), *y = golden_at(&g, "online/y");
+    const golden_record *loss = golden_at(&g, "online/loss");
+    static const struct { int at, end; float lr; } step[] = {
+        { 0, 14, 0.1f }, { 14, 28, 0.1f }, { 28, 42, 0.5f }, { 42, 56, 0.25f },
+        { 56, 60, 0.125f },
+    };
+    int d = x->shape.dim[1];
+    uint8_t label[60];
+    for (int i = 0; i < 60; i++)
+        label[i] = (uint8_t)y->val[i];
+    met_online o = met_online_of(d, 4, &arena);
+    for (int t = 0; t < 5; t++) {
+        o.lr = step[t].lr;
+        double got = met_online_step(&o, x->val + step[t].at * d, label + step[t].at,
+                                     step[t].end - step[t].at, &arena);
+        near("loss", got, loss->val[t], 1e-6);          /* floats of about one */
+    }
+    /* five updates of floats, each rounded a few times */
+    golden_check(golden_at(&g, "online/weight"), o.weight, 2e-6);
+    golden_check(golden_at(&g, "online/bias"), o.bias, 2e-6);
+    golden_check(golden_at(&g, "online/weight_velocity"), o.weight_velocity, 2e-6);
+    golden_check(golden_at(&g, "online/bias_velocity"), o.bias_velocity, 2e-6);
+    golden_check(golden_at(&g, "online/mean"), o.mean, 1e-6);
+    golden_check(golden_at(&g, "online/var"), o.var, 1e-6);
+    near("share", met_online_test(&o, x->val, label, 60, &arena),
+         golden_at(&g, "online/share")->val[0], 1e-7);
+    golden_free(&g);
+}
+END_TEST
+
+/* The first step from zero: every class is as likely, so the loss is ln 3. */
+START_TEST(an_online_probe_starts_by_guessing_and_learns)
+{
+    enum { N = 256, D = 8, CLASSES = 3 };
+    uint8_t label[N];
+    float *x = classes_of(N, D, CLASSES, 6, 8, label);
+    met_online o = met_online_of(D, CLASSES, &arena);
+    near("loss", met_online_step(&o, x, label, N, &arena), log(3), 1e-6);
+    for (int t = 0; t < 60; t++)        /* of the start of the statistics .9^60 is left */
+        met_online_step(&o, x, label, N, &arena);
+    ck_assert(met_online_test(&o, x, label, N, &arena) == 1);
+    free(x);
+}
+END_TEST
+
+START_TEST(an_online_probe_takes_no_bad_numbers)
+{
+    static const float x[] = { 1, 2, 3, 4 }, bad[] = { 1, 2, INFINITY, 4 };
+    static const uint8_t label[] = { 0, 1 };
+    met_online o = met_online_of(2, 2, &arena);
+    size_t mark = nn_arena_mark(&arena);
+    ck_assert(isfinite(met_online_step(&o, x, label, 2, &arena)));
+    float weight[4], mean[2];
+    memcpy(weight, o.weight, sizeof weight);
+    memcpy(mean, o.mean, sizeof mean);
+    ck_assert(isnan(met_online_step(&o, bad, label, 2, &arena)));
+    ck_assert(isnan(met_online_step(&o, x, label, 0, &arena)));
+    ck_assert_mem_eq(weight, o.weight, sizeof weight);
+    ck_assert_mem_eq(mean, o.mean, sizeof mean);
+    ck_assert(isnan(met_online_test(&o, bad, label, 2, &arena)));
+    ck_assert(isnan(met_online_test(&o, x, label, 0, &arena)));
+    ck_assert(isfinite(met_online_step(&o, x, label, 1, &arena)));      /* one row */
+    ck_assert(isfinite(met_online_test(&o, x, label, 2, &arena)));
+    ck_assert_uint_eq(nn_arena_mark(&arena), mark);
+}
+END_TEST
+
 /* ---- nearest neighbours: the other conventions ------------------------------------- */
 
 static int class_of(met_knn_settings s, const float *bank, const uint8_t *label, int n,
@@ -353,6 +425,12 @@ START_TEST(the_two_distances_disagree_where_they_should)
     ck_assert_int_eq(0, class_of(s, three, both, 3, query));
     s.vote = MET_VOTE_COUNT;
     ck_assert_int_eq(1, class_of(s, three, both, 3, query));
+    /* r = sqrt(.2) against three of r = 1: 2.24 and 3 (of squares: 5 and 3) */
+    static const float four[] = { 0.9f, 0.43589f, 1, 1.73205f, 1, 1.73205f, 1, 1.73205f };
+    static const uint8_t rest[] = { 0, 1, 1, 1 };
+    s.k = 4;
+    s.vote = MET_VOTE_INVERSE;
+    ck_assert_int_eq(1, class_of(s, four, rest, 4, query));
 }
 END_TEST
 
@@ -431,7 +509,8 @@ enum { SAME_N = 1100, SAME_D = 70, SAME_CLASSES = 10 };
 
 typedef struct outcome {
     double w[2][SAME_D * SAME_CLASSES], bias[2][SAME_CLASSES], share[2];
-    double knn[3];
+    double knn[3], loss[3];
+    float weight[SAME_CLASSES * SAME_D], mean[SAME_D], var[SAME_D];
 } outcome;
 
 static void measure(const float *x, const uint8_t *label, outcome *o)
@@ -455,6 +534,13 @@ static void measure(const float *x, const uint8_t *label, outcome *o)
         o->knn[vote] = met_knn(&s, SAME_D, x, label, 1000, x + 1000 * SAME_D,
                                label + 1000, SAME_N - 1000, &arena);
     }
+    met_online online = met_online_of(SAME_D, SAME_CLASSES, &arena);
+    for (int t = 0; t < 3; t++)
+        o->loss[t] = met_online_step(&online, x + 300 * t * SAME_D, label + 300 * t, 300,
+                                     &arena);
+    memcpy(o->weight, online.weight, sizeof o->weight);
+    memcpy(o->mean, online.mean, sizeof o->mean);
+    memcpy(o->var, online.var, sizeof o->var);
     nn_arena_rewind(&arena, mark);
 }
 
@@ -499,6 +585,9 @@ Suite *suite_probes(void)
     tcase_add_test(tc, the_seed_alone_decides_the_order);
     tcase_add_test(tc, a_linear_probe_without_numbers_is_nan);
     tcase_add_test(tc, linear_probes_of_poor_data_are_survived);
+    tcase_add_test(tc, online_updates_are_those_of_pytorch);
+    tcase_add_test(tc, an_online_probe_starts_by_guessing_and_learns);
+    tcase_add_test(tc, an_online_probe_takes_no_bad_numbers);
     tcase_add_test(tc, euclidean_votes_by_hand);
     tcase_add_test(tc, an_inverse_distance_has_its_floor);
     tcase_add_test(tc, the_two_distances_disagree_where_they_should);

@@ -154,6 +154,36 @@ best = max((share(s[held], y[held], *sgd(s[kept], y[kept], CLASSES, SEED, lr, 0.
             -i, lr) for i, lr in enumerate((0.1, 0.01, 1)))
 put("sgd/chosen", best[2])
 
+# the online probe: five updates, each with its learning rate, the last batch a small one
+x = (centre[rng.integers(0, CLASSES, 60)] * 3 + rng.standard_normal((60, D)) + 4)
+y = rng.integers(0, CLASSES, 60)
+x[:, 1] = 0.3                               # a dead unit
+x = x.astype(np.float32)
+put("online/x", x)
+put("online/y", y)
+x, y = torch.tensor(x, dtype=torch.float64), torch.tensor(y)
+norm, linear = torch.nn.BatchNorm1d(D, affine=False), torch.nn.Linear(D, CLASSES)
+torch.nn.init.zeros_(linear.weight)
+torch.nn.init.zeros_(linear.bias)
+opt = torch.optim.SGD(linear.parameters(), lr=1, momentum=0.9)
+losses = []
+for at, end, lr in ((0, 14, 0.1), (14, 28, 0.1), (28, 42, 0.5), (42, 56, 0.25), (56, 60, 0.125)):
+    opt.param_groups[0]["lr"] = lr
+    opt.zero_grad()
+    loss = F.cross_entropy(linear(norm(x[at:end])), y[at:end])
+    losses.append(loss.item())
+    loss.backward()
+    opt.step()
+put("online/loss", losses)
+put("online/weight", linear.weight)
+put("online/bias", linear.bias)
+put("online/weight_velocity", opt.state[linear.weight]["momentum_buffer"])
+put("online/bias_velocity", opt.state[linear.bias]["momentum_buffer"])
+put("online/mean", norm.running_mean)
+put("online/var", norm.running_var)
+norm.eval()
+put("online/share", (linear(norm(x)).argmax(1) == y).double().mean())
+
 folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(folder, "probes.gold"), "wb") as f:
     f.write(b"".join(BODY))
