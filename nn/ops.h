@@ -22,6 +22,7 @@ nn_node *nn_relu(nn_tape *t, nn_node *x);
 nn_node *nn_add(nn_tape *t, nn_node *a, nn_node *b);
 nn_node *nn_scale(nn_tape *t, float a, nn_node *x);
 nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y);          /* a x + y */
+nn_node *nn_exponential(nn_tape *t, nn_node *x);        /* e^x */
 nn_node *nn_abs(nn_tape *t, nn_node *x);                /* |x|; no gradient where x = 0 */
 
 /* pool.c */

@@ -1,7 +1,8 @@
-/* relu, abs, add, scale, axpy: one number in, one number out.
+/* relu, abs, exponential, add, scale, axpy: one number in, one number out.
  *
  *   relu     y = max(0, x)        dx += dy where y > 0
  *   abs      y = |x|              dx += dy where x > 0, -dy where x < 0
+ *   exponential  y = e^x          dx += dy y
  *   add      y = a + b            da += dy, db += dy
  *   scale    y = a x              dx += a dy
  *   axpy     z = a x + y          dx += a dz, dy += dz */
@@ -80,6 +81,23 @@ static void abs_backward(nn_node *y, nn_arena *scratch)
     }
 }
 
+static void exponential_forward(nn_node *y, nn_arena *scratch)
+{
+    (void)scratch;
+    nn_kern_now->exp(nn_count(y), y->in[0]->val, y->val);
+}
+
+static void exponential_backward(nn_node *y, nn_arena *scratch)
+{
+    int add;
+    float *dx = nn_grad_into(y->in[0], &add);
+    (void)scratch;
+    for (size_t i = 0; dx && i < nn_count(y); i++) {
+        float g = y->grad[i] * y->val[i];
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
 static void add_forward(nn_node *y, nn_arena *scratch)
 {
     const float *a = y->in[0]->val, *b = y->in[1]->val;
@@ -140,6 +158,11 @@ nn_node *nn_abs(nn_tape *t, nn_node *x)
     return nn_record(t, &nn_op_abs, &x, 1, NULL, 0);
 }
 
+nn_node *nn_exponential(nn_tape *t, nn_node *x)
+{
+    return nn_record(t, &nn_op_exponential, &x, 1, NULL, 0);
+}
+
 nn_node *nn_add(nn_tape *t, nn_node *a, nn_node *b)
 {
     return nn_record(t, &nn_op_add, (nn_node *[]){ a, b }, 2, NULL, 0);
@@ -157,6 +180,10 @@ nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y)
 
 static nn_node *relu_example(nn_tape *t, nn_node *const *in) { return nn_relu(t, in[0]); }
 static nn_node *abs_example(nn_tape *t, nn_node *const *in) { return nn_abs(t, in[0]); }
+static nn_node *exponential_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_exponential(t, in[0]);
+}
 static nn_node *add_example(nn_tape *t, nn_node *const *in)
 {
     return nn_add(t, in[0], in[1]);
@@ -174,6 +201,8 @@ const nn_op nn_op_relu = { "relu", shape_one, relu_forward, relu_backward,
     { 1, { { 2, { 4, 6 } } }, relu_example }, 0, NULL };
 const nn_op nn_op_abs = { "abs", shape_one, abs_forward, abs_backward,
     { 1, { { 2, { 4, 6 } } }, abs_example }, 0, NULL };
+const nn_op nn_op_exponential = { "exponential", shape_one, exponential_forward,
+    exponential_backward, { 1, { { 2, { 4, 6 } } }, exponential_example }, 0, NULL };
 const nn_op nn_op_add = { "add", shape_two, add_forward, add_backward,
     { 2, { { 2, { 4, 6 } }, { 2, { 4, 6 } } }, add_example }, 0, NULL };
 const nn_op nn_op_scale = { "scale", shape_one, scale_forward, scale_backward,
