@@ -74,6 +74,11 @@ nn_node *nn_alignment(nn_tape *t, nn_node *a, nn_node *b, float power);
 /* sphere.c: mean_i (|x_i| - radius)^2, one element.  A zero row gets no gradient. */
 nn_node *nn_sphere(nn_tape *t, nn_node *x, float radius);
 
+/* wasserstein.c: distance of the rows of e (N, d) from an even distribution, with mean 0
+ * and variance 1/d in every direction: one element, 0 or more, sqrt(2) for rows of length
+ * one that are all equal.  Takes the eigenvalues of a matrix of min(N, d) rows. */
+nn_node *nn_wasserstein(nn_tape *t, nn_node *e);
+
 /* tree.c: length of the minimum spanning tree of the rows of x (N, d) */
 nn_node *nn_tree(nn_tape *t, nn_node *x);
 

@@ -273,6 +273,7 @@ static const struct { const char *name, *file, *record; } op_files[] = {
     { "sphere", "terms.gold", "sphere/0/y" },
     { "abs", "terms.gold", "abs/0/y" },
     { "rms", "terms.gold", "rms/0/y" },
+    { "wasserstein", "terms.gold", "wasserstein/0/y" },
     { "tree", "pairs.gold", "tree/0/y" },
     { "lid", "pairs.gold", "lid/0/0/1/y" },
 };

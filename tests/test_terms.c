@@ -101,10 +101,25 @@ static nn_node *rms(nn_node *a, nn_node *b, const float *set)
     return nn_rms(&tape, a);
 }
 
+static nn_node *wasserstein(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    (void)set;
+    return nn_wasserstein(&tape, a);
+}
+
+static nn_node *unit_wasserstein(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    (void)set;
+    return nn_wasserstein(&tape, nn_unitrow(&tape, a, 1e-12f));
+}
+
 static const struct subject { const char *name; int cases; build *of; } subjects[] = {
     { "ntxent", 7, ntxent }, { "simclr", 2, simclr }, { "uniformity", 7, uniformity },
     { "alignment", 5, alignment }, { "sphere", 7, sphere }, { "abs", 1, absolute },
-    { "rms", 3, rms },
+    { "rms", 3, rms }, { "wasserstein", 7, wasserstein },
+    { "wunit", 2, unit_wasserstein },
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
@@ -316,6 +331,127 @@ START_TEST(zero_has_neither_sign_nor_root)
 }
 END_TEST
 
+/* ---- Wasserstein ------------------------------------------------------------------- */
+
+/* Rows +-e_j for j < r: mean 0, r eigenvalues of 1/r, nothing in the other d - r. */
+static float *cross(int r, int d)
+{
+    float *x = NN_NEW0(&memory, float, 2 * r * d);
+    for (int j = 0; j < r; j++) {
+        x[2 * j * d + j] = 1;
+        x[(2 * j + 1) * d + j] = -1;
+    }
+    return x;
+}
+
+/* Spec 12.1, exactly: sqrt(2 - 2 sqrt(r / d)).  By rows where 2r < d, else by columns. */
+START_TEST(a_sphere_of_fewer_dimensions_is_as_far_as_theory_says)
+{
+    static const int dim[][2] = { { 1, 9 }, { 3, 7 }, { 4, 7 }, { 16, 64 }, { 31, 40 } };
+    start();
+    for (size_t i = 0; i < NN_COUNT(dim); i++) {
+        const int r = dim[i][0], d = dim[i][1];
+        double w = value_of(nn_wasserstein(&tape, batch(2 * r, d, cross(r, d))));
+        const double want = sqrt(2 - 2 * sqrt((double)r / d));
+        ck_assert_double_eq_tol(w, want, 1e-7);             /* float32 of 1.2 */
+    }
+}
+END_TEST
+
+/* 2000 rows drawn over the sphere in 8 of 32 dimensions: the covariance is off by
+ * sqrt(8 / 2000) of itself, W by less than a percent. */
+START_TEST(rows_drawn_over_a_sphere_come_near_to_theory)
+{
+    enum { N = 2000, R = 8, D = 32 };
+    float *x = normal(N * D, 11);
+    for (int i = 0; i < N * D; i++)
+        x[i] = i % D < R ? x[i] : 0;
+    start();
+    nn_node *w = nn_wasserstein(&tape, nn_unitrow(&tape, batch(N, D, x), 1e-12f));
+    ck_assert_double_eq_tol(value_of(w), sqrt(2 - 2 * sqrt((double)R / D)), 0.01);
+}
+END_TEST
+
+START_TEST(equal_rows_are_sqrt_two_away)
+{
+    float x[30];
+    start();
+    for (int d = 3; d <= 10; d += 7) {                      /* both roads */
+        for (int i = 0; i < 30; i++)
+            x[i] = i % d == 2;
+        nn_node *e = batch(30 / d, d, x), *w = nn_wasserstein(&tape, e);
+        backward_of(w);
+        ck_assert_double_eq_tol(value_of(w), sqrt(2), 1e-7);
+        for (int i = 0; i < 30; i++)                        /* mu / (N W) */
+            ck_assert_double_eq_tol((double)e->grad[i],
+                                    (double)x[i] / (sqrt(2) * (30 / d)), 1e-7);
+        nn_tape_reset(&tape);
+    }
+}
+END_TEST
+
+START_TEST(opposite_points_are_as_far_as_theory_says)
+{
+    enum { D = 16 };
+    float x[2 * D];
+    for (int j = 0; j < D; j++)
+        x[D + j] = -(x[j] = j % 3 ? 0.25f : -0.25f);
+    start();
+    ck_assert_double_eq_tol(value_of(nn_wasserstein(&tape, batch(2, D, x))),
+                            sqrt(2 - 2 / sqrt(D)), 1e-7);
+}
+END_TEST
+
+START_TEST(an_even_distribution_is_at_zero_and_rests)
+{
+    start();
+    nn_node *e = batch(14, 7, cross(7, 7)), *w = nn_wasserstein(&tape, e);
+    backward_of(w);
+    ck_assert_double_eq_tol(value_of(w), 0, 1e-12);         /* eigenvalues in double */
+    for (int i = 0; i < 14 * 7; i++)
+        ck_assert_float_eq(e->grad[i], 0);
+}
+END_TEST
+
+/* Each row twice says the same, by the other road: 20 x 30 goes by rows, 40 x 30 by
+ * columns.  Each copy gets half of the gradient. */
+START_TEST(copies_of_all_rows_change_nothing)
+{
+    enum { N = 20, D = 30 };
+    float *x = normal(N * D, 12), *twice = NN_NEW(&memory, float, 2 * N * D);
+    for (int i = 0; i < N * D; i++)
+        twice[i] = twice[N * D + i] = x[i] *= 0.2f;
+    start();
+    nn_node *a = batch(N, D, x), *b = batch(2 * N, D, twice);
+    nn_node *wa = nn_wasserstein(&tape, a), *wb = nn_wasserstein(&tape, b);
+    nn_pin(wa);
+    nn_pin(wb);
+    backward_of(nn_axpy(&tape, 1, wa, wb));
+    ck_assert_double_eq_tol(value_of(wa), value_of(wb), 1e-7);
+    for (int i = 0; i < N * D; i++)         /* elements of 0.01: 1e-5 of the largest */
+        ck_assert_double_eq_tol((double)a->grad[i], 2 * (double)b->grad[i], 1e-7);
+}
+END_TEST
+
+START_TEST(empty_features_make_it_worse)
+{
+    enum { N = 40, D = 16, MORE = 80 };
+    float *x = normal(N * D, 13), *wide = NN_NEW0(&memory, float, N * MORE);
+    double before = 0;
+    start();
+    for (int d = D; d <= MORE; d += D) {
+        for (int i = 0; i < N; i++)
+            memcpy(wide + i * d, x + i * D, sizeof *x * D);
+        for (int i = 0; i < N; i++)
+            memset(wide + i * d + D, 0, sizeof *x * (size_t)(d - D));
+        nn_node *e = nn_unitrow(&tape, batch(N, d, wide), 1e-12f);
+        double w = value_of(nn_wasserstein(&tape, e));
+        EXPECT(w > before, "%d features: %g, with fewer %g", d, w, before);
+        before = w;
+    }
+}
+END_TEST
+
 /* ---- what is not finite ------------------------------------------------------------ */
 
 START_TEST(a_number_that_is_none_is_not_lost)
@@ -441,6 +577,13 @@ Suite *suite_terms(void)
     tcase_add_test(tc, equal_views_are_aligned_and_rest);
     tcase_add_test(tc, rows_on_the_sphere_rest_and_a_zero_row_has_nowhere_to_go);
     tcase_add_test(tc, zero_has_neither_sign_nor_root);
+    tcase_add_test(tc, a_sphere_of_fewer_dimensions_is_as_far_as_theory_says);
+    tcase_add_test(tc, rows_drawn_over_a_sphere_come_near_to_theory);
+    tcase_add_test(tc, equal_rows_are_sqrt_two_away);
+    tcase_add_test(tc, opposite_points_are_as_far_as_theory_says);
+    tcase_add_test(tc, an_even_distribution_is_at_zero_and_rests);
+    tcase_add_test(tc, copies_of_all_rows_change_nothing);
+    tcase_add_test(tc, empty_features_make_it_worse);
     tcase_add_test(tc, a_number_that_is_none_is_not_lost);
     tcase_add_loop_test(tc, every_team_gives_the_same_bytes, 0, SIZES);
     tcase_add_loop_test(tc, the_second_step_asks_for_no_memory, 0, SUBJECTS);

@@ -121,8 +121,35 @@ def roots(gold):
         case(gold, f"rms/{i}", [("x", x)], x.square().mean().sqrt().reshape(1), g)
 
 
+def wasserstein_of(z):
+    """By the formula of the paper; eigenvalues that are zero have no slope."""
+    n, d = z.shape
+    mu = z.mean(0)
+    sigma = (z - mu).T @ (z - mu) / n
+    s = torch.linalg.eigvalsh(sigma)
+    s = s[s > 1e-12 * s.max()]
+    square = mu @ mu + 1 + sigma.trace() - 2 / d ** 0.5 * s.sqrt().sum()
+    return square.sqrt().reshape(1)
+
+
+def wasserstein(gold):
+    """Rows of about length one; the last two are brought there, one after a collapse to a
+    few dimensions and one around a common point."""
+    g = rng(507)
+    for i, (n, d, what) in enumerate(SHAPES):
+        x = batch(g, n, d, what)
+        case(gold, f"wasserstein/{i}", [("x", x)], wasserstein_of(x), g)
+    for i, (n, d) in enumerate([(60, 20), (16, 24)]):
+        x = draw(g, n, d, shift=i)
+        with torch.no_grad():
+            x *= torch.logspace(0, -1.5, d)
+            x.copy_(x.float().double())
+        case(gold, f"wunit/{i}", [("x", x)], wasserstein_of(F.normalize(x, dim=1)), g)
+
+
 if __name__ == "__main__":
     file = Gold("terms.gold")
-    for make in (ntxent, simclr, uniformity, alignment, sphere, roots):
+    for make in (ntxent, simclr, uniformity, alignment, sphere, roots,
+                 wasserstein):
         make(file)
     file.write(sys.argv[1] if len(sys.argv) > 1 else HERE)
