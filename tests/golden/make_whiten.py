@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Makes whiten.gold, the golden file of tests/test_whiten.c.
+
+    python3 tests/golden/make_whiten.py [FOLDER]        (default: this file's folder)
+
+Written from the formulas, with Sigma of the whitened side in full, in float64, and
+differentiated by PyTorch (2.13).  Format and conventions are those of make_golden.py.
+Axis 0 whitens rows over their channels, axis 1 columns over the batch.
+"""
+import sys
+
+import torch
+
+from make_golden import HERE, Gold, case, draw, rng
+
+# Fewer rows than columns, more, as many; the last two have two equal rows and a zero one.
+SHAPES = [(12, 40), (40, 12), (33, 19), (18, 18), (9, 30), (30, 9)]
+
+
+def batch(g, n, d):
+    x = draw(g, n, d, scale=1.5, shift=0.5)
+    if 9 in (n, d):
+        with torch.no_grad():
+            x[2] = x[1]
+            x[4] = 0
+    return x
+
+
+def centred(x, axis):
+    return x - x.mean(1 - axis, keepdim=True)
+
+
+def covariance(a, axis):
+    return a @ a.T / (a.shape[1] - 1) if axis == 0 else a.T @ a / (len(a) - 1)
+
+
+def turned(w, a, axis):
+    return w @ a if axis == 0 else a @ w
+
+
+def iternorm_of(x, iterations, axis):
+    a = centred(x, axis)
+    sigma = covariance(a, axis)
+    trace = sigma.trace()
+    p = torch.eye(len(sigma))
+    for _ in range(iterations):
+        p = 1.5 * p - 0.5 * p @ p @ p @ (sigma / trace)
+    return turned(p / trace.sqrt(), a, axis)
+
+
+def unit_variance_of(x, axis):
+    return (x.var(1 - axis, correction=1) - 1).square().sum().reshape(1)
+
+
+def iternorm(gold):
+    g = rng(401)
+    i = 0
+    for n, d in SHAPES:
+        for axis in (0, 1):
+            for iterations in (1, 4, 8) if (n, d) in SHAPES[1:5:3] else (4,):
+                x = batch(g, n, d)
+                case(gold, f"iternorm/{i}", [("x", x)], iternorm_of(x, iterations, axis), g)
+                gold.put(f"iternorm/{i}/set", [axis, iterations])
+                i += 1
+
+
+def unit_variance(gold):
+    g = rng(402)
+    for i, (n, d) in enumerate(SHAPES):
+        for axis in (0, 1):
+            x = batch(g, n, d)
+            case(gold, f"unit_variance/{2 * i + axis}", [("x", x)],
+                 unit_variance_of(x, axis), g)
+            gold.put(f"unit_variance/{2 * i + axis}/set", [axis])
+
+
+if __name__ == "__main__":
+    file = Gold("whiten.gold")
+    for make in (iternorm, unit_variance):
+        make(file)
+    file.write(sys.argv[1] if len(sys.argv) > 1 else HERE)
