@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes whiten.gold, the golden file of tests/test_whiten.c.
+"""Makes whiten.gold, the golden file of tests/test_whiten.c and test_intl.c.
 
     python3 tests/golden/make_whiten.py [FOLDER]        (default: this file's folder)
 
@@ -7,6 +7,7 @@ Written from the formulas, with Sigma of the whitened side in full, in float64, 
 differentiated by PyTorch (2.13).  Format and conventions are those of make_golden.py.
 Axis 0 whitens rows over their channels, axis 1 columns over the batch.
 """
+import math
 import sys
 
 import torch
@@ -74,8 +75,40 @@ def unit_variance(gold):
             gold.put(f"unit_variance/{2 * i + axis}/set", [axis])
 
 
+def cosine(a, b):
+    """Row by row; a row of zeros has cosine 0 and no gradient."""
+    there = (a.norm(dim=1) > 1e-8) & (b.norm(dim=1) > 1e-8)
+    return (a[there] * b[there] / a[there].norm(dim=1, keepdim=True)
+            / b[there].norm(dim=1, keepdim=True)).sum() / len(a)
+
+
+def intl(gold):
+    """The loss of INTL with the authors' weight of the trace term, floored at 0; with
+    targets t1, t2 (INTL_M) the mean over both directions, traces of z1, z2 alone."""
+    g = rng(403)
+    for i, (n, d, axis, iterations, target) in enumerate(
+            [(12, 40, 0, 4, 0), (40, 12, 1, 4, 0), (33, 19, 0, 4, 0), (33, 19, 1, 4, 0),
+             (9, 30, 0, 4, 0), (30, 9, 1, 8, 0), (5, 20, 0, 1, 0), (20, 12, 0, 4, 1),
+             (20, 12, 1, 4, 1)]):
+        z1, z2, t1, t2 = (batch(g, n, d) for _ in range(4))
+        with torch.no_grad():                           # two views of the same images
+            z2.copy_((0.8 * z1 + 0.6 * z2).float().double())
+            t1, t2 = t1.detach(), t2.detach()
+        w = [iternorm_of(v, iterations, axis) for v in (z1, z2, t1, t2)]
+        if target:
+            apart = 2 - cosine(w[0], w[3]) - cosine(w[1], w[2])
+        else:
+            apart = 2 - 2 * cosine(w[0], w[1])
+        trace = unit_variance_of(w[0], axis) + unit_variance_of(w[1], axis)
+        beta = max(0, 0.01 * (math.log2(n if axis == 0 else d) - 3))
+        ins = [("z1", z1), ("z2", z2)] + ([("t1", t1), ("t2", t2)] if target else [])
+        case(gold, f"intl/{i}", ins, (apart + beta * trace).reshape(1), g,
+             [("cosine", apart), ("trace", trace)])
+        gold.put(f"intl/{i}/set", [axis, iterations, target])
+
+
 if __name__ == "__main__":
     file = Gold("whiten.gold")
-    for make in (iternorm, unit_variance):
+    for make in (iternorm, unit_variance, intl):
         make(file)
     file.write(sys.argv[1] if len(sys.argv) > 1 else HERE)
