@@ -100,13 +100,17 @@ typedef struct nn_lid_settings {
 nn_node *nn_lid(nn_tape *t, nn_node *x, nn_node *reference, nn_lid_settings settings);
 int      nn_lid_floored(const nn_node *y);
 
-/* iternorm.c, unitvar.c: whitening of a batch (N, d), of its rows over their channels or of
- * its columns over the batch (whiten.h says how).  iternorm: Newton's iteration towards
- * covariance one, iterations >= 1; a batch without variance gives zeros.  unit_variance:
- * one element, the sum over rows or columns of (variance - 1)^2.  More than one channel,
- * or more than one row. */
+/* iternorm.c, spectral.c, unitvar.c: whitening of a batch (N, d), of its rows over their
+ * channels or of its columns over the batch (whiten.h says how).  More than one channel,
+ * or more than one row.
+ *   iternorm        Newton's iteration towards covariance one, iterations >= 1
+ *   spectral        eigenvalues l of the covariance become l^(1 - power), 0 < power <= 1;
+ *                   power 1 is ZCA whitening
+ *   unit_variance   one element, the sum over rows or columns of (variance - 1)^2
+ * A batch without variance is whitened to zeros, without gradient. */
 typedef enum nn_axis { NN_OVER_CHANNELS, NN_OVER_BATCH } nn_axis;
 nn_node *nn_iternorm(nn_tape *t, nn_node *x, int iterations, nn_axis axis);
 nn_node *nn_unit_variance(nn_tape *t, nn_node *x, nn_axis axis);
+nn_node *nn_spectral(nn_tape *t, nn_node *x, float power, nn_axis axis);
 
 #endif

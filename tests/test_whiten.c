@@ -43,14 +43,34 @@ static nn_node *unit_variance(nn_node *x, const float *set)
     return nn_unit_variance(&tape, x, (nn_axis)set[0]);
 }
 
+static nn_node *spectral(nn_node *x, const float *set)
+{
+    return nn_spectral(&tape, x, set[1], (nn_axis)set[0]);
+}
+
 /* Tolerances relative to the largest element: a few roundings of 2^-24 an iteration
- * (measured 5e-7 for both of iternorm, 2e-7 and 4e-7 for unit_variance). */
-static const struct subject { const char *name; build *of; double value, slope; }
-subjects[] = {
-    { "iternorm", iternorm, 2e-6, 2e-6 },
-    { "unit_variance", unit_variance, 1e-6, 1e-6 },
+ * (measured 5e-7 for both of iternorm, 2e-7 and 4e-7 for unit_variance); spectral works in
+ * double.  `second` is set[1] for tests that need some setting. */
+static const struct subject {
+    const char *name;
+    build *of;
+    double value, slope;
+    float second;
+} subjects[] = {
+    { "iternorm", iternorm, 2e-6, 2e-6, 4 },
+    { "unit_variance", unit_variance, 1e-6, 1e-6, 0 },
+    { "spectral", spectral, 1e-6, 1e-6, 0.5f },
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
+
+static const struct subject *find(const char *name)
+{
+    int i = 0;
+    while (i < SUBJECTS - 1 && strcmp(subjects[i].name, name))
+        i++;
+    ck_assert_str_eq(subjects[i].name, name);
+    return &subjects[i];
+}
 
 /* sum_i y_i w_i: the loss whose gradient at y is w. */
 static nn_node *weighted(nn_node *y, const float *w)
@@ -193,6 +213,43 @@ START_TEST(no_eigenvalue_passes_one_and_small_ones_rise_with_each_iteration)
 }
 END_TEST
 
+/* ZCA whitening makes the covariance one where the rank is full, and with any power an
+ * eigenvalue l comes out as l^(1 - power): to a few roundings of the float32 that Y is
+ * stored in. */
+START_TEST(eigenvalues_come_out_as_the_power_says)
+{
+    static const float power[] = { 1, 0.5f, 0.25f };
+    const int n = _i ? 40 : 12, d = _i ? 12 : 40;
+    const nn_axis axis = _i ? NN_OVER_BATCH : NN_OVER_CHANNELS;
+    const float *x = stretched(n, d, axis);
+    double *l = spectrum(n, d, x, axis);
+    start();
+    for (int k = 0; k < 3; k++) {
+        nn_node *in = nn_input(&tape, nn_shape2(n, d), x, 0);
+        nn_node *y = nn_spectral(&tape, in, power[k], axis);
+        double *now = spectrum(n, d, y->val, axis);
+        for (int i = 0; i < 12; i++) {
+            double want = pow(l[i], 1 - (double)power[k]);
+            ck_assert_double_eq_tol(now[i], want, 1e-6 * fmax(1, want));
+        }
+    }
+}
+END_TEST
+
+/* Of 40 centred columns of 12 numbers 11 directions are made white, and the rest is
+ * nothing. */
+START_TEST(what_has_no_variance_is_not_made_white)
+{
+    const float *x = normal(12 * 40, 8);
+    start();
+    nn_node *in = nn_input(&tape, nn_shape2(12, 40), x, 0);
+    nn_node *y = nn_spectral(&tape, in, 1, NN_OVER_BATCH);
+    double *now = spectrum(12, 40, y->val, NN_OVER_BATCH);
+    for (int i = 0; i < 40; i++)
+        ck_assert_double_eq_tol(now[i], i < 11, 1e-6);
+}
+END_TEST
+
 /* Constant rows have no variance over channels, constant columns none over the batch; 0.1
  * is no float, and its sums are rounded. */
 START_TEST(a_batch_without_variance_gives_zeros_and_rests)
@@ -200,17 +257,18 @@ START_TEST(a_batch_without_variance_gives_zeros_and_rests)
     enum { N = 37, D = 23 };
     float x[N * D], w[N * D];
     start();
-    for (int axis = 0; axis < 2; axis++) {
+    for (int trial = 0; trial < 4; trial++) {
+        const struct subject *s = find(trial < 2 ? "iternorm" : "spectral");
+        const float set[2] = { (float)(trial % 2), s->second };
         for (int i = 0; i < N * D; i++) {
-            x[i] = 0.1f + 1.7f * (float)(axis == NN_OVER_CHANNELS ? i / D : i % D);
+            x[i] = 0.1f + 1.7f * (float)(trial % 2 ? i % D : i / D);
             w[i] = (float)(i % 5) - 1.5f;
         }
-        nn_node *in = nn_input(&tape, nn_shape2(N, D), x, 1);
-        nn_node *y = nn_iternorm(&tape, in, 4, (nn_axis)axis);
+        nn_node *in = nn_input(&tape, nn_shape2(N, D), x, 1), *y = s->of(in, set);
         nn_backward(weighted(y, w));
         for (int i = 0; i < N * D; i++)
-            EXPECT(y->val[i] == 0 && in->grad[i] == 0, "axis %d, element %d: %g, %g", axis,
-                   i, (double)y->val[i], (double)in->grad[i]);
+            EXPECT(y->val[i] == 0 && in->grad[i] == 0, "%s, axis %d, element %d: %g, %g",
+                   s->name, trial % 2, i, (double)y->val[i], (double)in->grad[i]);
         nn_tape_reset(&tape);
     }
 }
@@ -284,8 +342,9 @@ START_TEST(a_number_that_is_none_is_not_lost)
         x[37] = poison[trial >> 2];
         nn_node *in = nn_input(&tape, nn_shape2(n, d), x, 0);
         nn_node *y = nn_iternorm(&tape, in, 4, axis);
+        nn_node *e = nn_spectral(&tape, in, 1, axis);
         for (int i = 0; i < 100; i++)
-            ck_assert(!isfinite(y->val[i]));
+            ck_assert(!isfinite(y->val[i]) && !isfinite(e->val[i]));
         ck_assert(!isfinite(nn_item(nn_unit_variance(&tape, in, axis))));
     }
 }
@@ -310,7 +369,6 @@ typedef struct outcome { size_t n; float *at; } outcome;
 /* Value and gradient of every operator over both axes. */
 static outcome outcome_of(int shape)
 {
-    static const float set[2][2] = { { 0, 4 }, { 1, 4 } };
     const int n = sizes[shape][0], d = sizes[shape][1];
     const size_t all = (size_t)n * (size_t)d;
     outcome o = { 4 * SUBJECTS * all, NN_NEW0(&memory, float, 4 * SUBJECTS * all) };
@@ -319,7 +377,8 @@ static outcome outcome_of(int shape)
     for (int s = 0; s < SUBJECTS; s++)
         for (int axis = 0; axis < 2; axis++, at += 2 * all) {
             nn_node *x = nn_input(&tape, nn_shape2(n, d), normal(all, 5), 1);
-            nn_node *y = subjects[s].of(x, set[axis]);
+            const float set[2] = { (float)axis, subjects[s].second };
+            nn_node *y = subjects[s].of(x, set);
             nn_backward(weighted(y, normal(nn_count(y), 6)));
             memcpy(at, y->val, sizeof(float) * nn_count(y));
             memcpy(at + all, x->grad, sizeof(float) * all);
@@ -372,6 +431,8 @@ Suite *suite_whiten(void)
     tcase_add_loop_test(tc,
                         no_eigenvalue_passes_one_and_small_ones_rise_with_each_iteration,
                         0, 4);
+    tcase_add_loop_test(tc, eigenvalues_come_out_as_the_power_says, 0, 2);
+    tcase_add_test(tc, what_has_no_variance_is_not_made_white);
     tcase_add_test(tc, a_batch_without_variance_gives_zeros_and_rests);
     tcase_add_loop_test(tc, the_size_of_a_batch_does_not_change_a_bit, 0, 2);
     tcase_add_test(tc, both_roads_lead_to_the_same_whitening);

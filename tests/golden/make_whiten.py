@@ -53,6 +53,31 @@ def unit_variance_of(x, axis):
     return (x.var(1 - axis, correction=1) - 1).square().sum().reshape(1)
 
 
+def spectral_of(x, power, axis):
+    a = centred(x, axis)
+    sigma = covariance(a, axis)
+    eps = 1e-6 * sigma.trace() / min(x.shape)
+    l, u = torch.linalg.eigh(sigma)
+    return turned(u @ torch.diag(l.clamp_min(eps) ** (-power / 2)) @ u.T, a, axis)
+
+
+def by_differences(gold, name, x, of, g):
+    """As case() does it, where autograd knows no gradient (eigenvalues that are equal):
+    fourth order central differences, in float64 good to about 1e-9."""
+    x = x.detach()
+    y = of(x)
+    dy = torch.randn(y.shape, generator=g).float().double()
+    dx, h = torch.zeros_like(x), 1e-3
+    for i in range(x.numel()):
+        def at(step):
+            moved = x.clone()
+            moved.view(-1)[i] += step * h
+            return (of(moved) * dy).sum()
+        dx.view(-1)[i] = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
+    for k, v in (("x", x), ("y", y), ("dy", dy), ("dx", dx)):
+        gold.put(f"{name}/{k}", v)
+
+
 def iternorm(gold):
     g = rng(401)
     i = 0
@@ -73,6 +98,19 @@ def unit_variance(gold):
             case(gold, f"unit_variance/{2 * i + axis}", [("x", x)],
                  unit_variance_of(x, axis), g)
             gold.put(f"unit_variance/{2 * i + axis}/set", [axis])
+
+
+def spectral(gold):
+    g = rng(404)
+    i = 0
+    for n, d in SHAPES:
+        for axis in (0, 1):
+            for power in (1, 0.5) if (n, d) in SHAPES[1:5:3] else (1,):
+                x = batch(g, n, d)
+                by_differences(gold, f"spectral/{i}", x,
+                               lambda v: spectral_of(v, power, axis), g)
+                gold.put(f"spectral/{i}/set", [axis, power])
+                i += 1
 
 
 def cosine(a, b):
@@ -109,6 +147,6 @@ def intl(gold):
 
 if __name__ == "__main__":
     file = Gold("whiten.gold")
-    for make in (iternorm, unit_variance, intl):
+    for make in (iternorm, unit_variance, intl, spectral):
         make(file)
     file.write(sys.argv[1] if len(sys.argv) > 1 else HERE)
