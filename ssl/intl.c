@@ -4,8 +4,8 @@
  *   L = [2 - 2 mean_i cos(y1_i, y2_i)] + beta (T(y1) + T(y2))
  *   T(Y) = sum_k (Var_k - 1)^2                       trace loss, over what was whitened
  *
- * whiten is a spectral transformation of the covariance of z, Newton's iteration unless
- * told otherwise (nn/ops/iternorm.c).  axis channel, the default of the authors' code,
+ * whiten is a spectral transformation of the covariance of z: Newton's iteration, or, to
+ * compare with, powers by eigenvalues (nn/ops/iternorm.c, spectral.c).  axis channel, the default of the authors' code,
  * whitens the N samples over their d channels; axis batch the d channels over the batch.
  * beta = 0.01 (log2(m) - 3), m = N or d, how many are whitened: 0.05 at N = 256; below
  * m = 8 the formula is negative, and 0 is taken.
@@ -24,12 +24,12 @@
 #include "ssl/head.h"
 #include "ssl/method.h"
 
-enum { ITERNORM, NONE };
+enum { ITERNORM, ZCA, POWER, NONE };
 enum { CHANNEL, BATCH };
 
 typedef struct intl_config {
     int transform, iterations, axis;
-    double beta;
+    double power, beta;
     int trace;
     int proj_layers, proj_dim, proj_hidden;
     int target;
@@ -37,9 +37,11 @@ typedef struct intl_config {
 } intl_config;
 
 static const nn_setting settings[] = {
-    NN_SET_C(intl_config, transform, ITERNORM, "iternorm|none",
-             "how the spectrum of z is transformed"),
+    NN_SET_C(intl_config, transform, ITERNORM, "iternorm|zca|power|none",
+             "how the spectrum of z is transformed; zca: made all one"),
     NN_SET_I(intl_config, iterations, 4, 1, 16, "iterations of iternorm"),
+    NN_SET_F(intl_config, power, 0.5, 0.01, 1,
+             "transform power: eigenvalues l become l^(1 - power)"),
     NN_SET_C(intl_config, axis, CHANNEL, "channel|batch",
              "whiten samples over their channels, or channels over the batch"),
     NN_SET_F(intl_config, beta, 0, 0, 1e6,
@@ -87,7 +89,11 @@ static nn_axis axis_of(const intl_config *c)
 
 static nn_node *whiten(nn_tape *t, const intl_config *c, nn_node *z)
 {
-    return c->transform == NONE ? z : nn_iternorm(t, z, c->iterations, axis_of(c));
+    if (c->transform == NONE)
+        return z;
+    if (c->transform == ITERNORM)
+        return nn_iternorm(t, z, c->iterations, axis_of(c));
+    return nn_spectral(t, z, c->transform == ZCA ? 1 : (float)c->power, axis_of(c));
 }
 
 /* 2 - 2 mean cos */

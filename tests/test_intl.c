@@ -10,7 +10,7 @@
 #include "tests/net.h"
 #include "tests/suites.h"
 
-enum { ITERNORM, NONE };
+enum { ITERNORM, ZCA, POWER, NONE };
 
 /* The method alone, without a backbone: z1 and z2 are given. */
 typedef struct bench {
@@ -167,6 +167,51 @@ START_TEST(a_target_is_followed_only_when_asked_for)
 }
 END_TEST
 
+/* Newton's iteration ends in ZCA whitening: after 12 turns a well spread batch has the
+ * loss and the gradient of it.  Without the transformation only the cosines of z are left. */
+START_TEST(other_transformations_are_where_they_should_be)
+{
+    static const int transform[] = { ITERNORM, ZCA, POWER, NONE };
+    enum { N = 60, D = 5, CASES = 4 };
+    static float x[2][N * D];
+    float grad[CASES][N * D];
+    double l[CASES];
+    for (int k = 0; k < 2; k++)
+        normal(x[k], N * D, (uint64_t)k + 4);
+    for (int i = 0; i < CASES; i++) {
+        bench b;
+        bench_start(&b);
+        net_set_method(&b.n, "transform", transform[i]);
+        net_set_method(&b.n, "iterations", 12);
+        net_set_method(&b.n, "axis", 1);
+        net_set_method(&b.n, "beta", 0.1);
+        net_set_method(&b.n, "power", 1);
+        net_set_method(&b.n, "trace", transform[i] != NONE);
+        give(&b, N, D, x[0], x[1]);
+        nn_node *loss = bench_loss(&b);
+        l[i] = (double)nn_item(loss);
+        nn_backward(loss);
+        memcpy(grad[i], b.v.z[0]->grad, sizeof grad[i]);
+        net_free(&b.n);
+    }
+    double cosines = 0;
+    for (int i = 0; i < N; i++) {
+        double dot = 0, a = 0, c = 0;
+        for (int j = i * D; j < (i + 1) * D; j++) {
+            dot += (double)x[0][j] * (double)x[1][j];
+            a += (double)x[0][j] * (double)x[0][j];
+            c += (double)x[1][j] * (double)x[1][j];
+        }
+        cosines += dot / sqrt(a * c);
+    }
+    ck_assert_double_eq_tol(l[3], 2 - 2 * cosines / N, 1e-6);
+    ck_assert_double_eq_tol(l[0], l[1], 2e-6);              /* float32 of 2 */
+    ck_assert_double_eq(l[1], l[2]);                        /* power 1 is ZCA */
+    for (int i = 0; i < N * D; i++)                         /* of elements near 0.02 */
+        ck_assert_float_eq_tol(grad[0][i], grad[1][i], 2e-7f);
+}
+END_TEST
+
 /* Mean cosine of pairs of rows of z. */
 static double likeness(const nn_node *z)
 {
@@ -224,6 +269,7 @@ Suite *suite_intl(void)
     tcase_add_test(tc, a_collapsed_batch_costs_two_and_its_variances_and_rests);
     tcase_add_test(tc, the_trace_loss_is_weighted_as_asked);
     tcase_add_test(tc, a_target_is_followed_only_when_asked_for);
+    tcase_add_test(tc, other_transformations_are_where_they_should_be);
     tcase_add_test(tc, without_the_transformation_every_z_turns_the_same_way);
     suite_add_tcase(s, tc);
     return s;

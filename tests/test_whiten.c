@@ -28,7 +28,7 @@ static void start(void)
     nn_tape_start(&tape, &step, &scratch);
 }
 
-/* ---- PyTorch ------------------------------------------------------------------------ */
+/* ---- PyTorch ----------------------------------------------------------------------- */
 
 /* An operator of one batch; set[0] is the axis. */
 typedef nn_node *build(nn_node *x, const float *set);
@@ -49,8 +49,8 @@ static nn_node *spectral(nn_node *x, const float *set)
 }
 
 /* Tolerances relative to the largest element: a few roundings of 2^-24 an iteration
- * (measured 5e-7 for both of iternorm, 2e-7 and 4e-7 for unit_variance); spectral works in
- * double.  `second` is set[1] for tests that need some setting. */
+ * (measured 5e-7 for both of iternorm, 2e-7 and 4e-7 for unit_variance); spectral works
+ * in double.  `second` is set[1] for tests that need some setting. */
 static const struct subject {
     const char *name;
     build *of;
@@ -105,7 +105,7 @@ START_TEST(operators_and_their_gradients_match_pytorch)
 }
 END_TEST
 
-/* ---- closed forms ------------------------------------------------------------------- */
+/* ---- closed forms ------------------------------------------------------------------ */
 
 static float *normal(size_t n, uint64_t sample)
 {
@@ -183,8 +183,8 @@ static float *stretched(int n, int d, nn_axis axis)
     return x;
 }
 
-/* Proposition I1 and what it rests on: an eigenvalue l of S comes out as l phi(l)^2.  That
- * is at most one (the proposition allows 1e-4; float32 needs 4e-6), keeps the
+/* Proposition I1 and what it rests on: an eigenvalue l of S comes out as l phi(l)^2.
+ * That is at most one (the proposition allows 1e-4; float32 needs 4e-6), keeps the
  * order, and grows with every iteration, most for the small ones. */
 START_TEST(no_eigenvalue_passes_one_and_small_ones_rise_with_each_iteration)
 {
@@ -329,7 +329,7 @@ START_TEST(both_roads_lead_to_the_same_whitening)
 }
 END_TEST
 
-/* ---- what is not finite, and what is not allowed ------------------------------------ */
+/* ---- what is not finite, and what is not allowed ----------------------------------- */
 
 START_TEST(a_number_that_is_none_is_not_lost)
 {
@@ -358,9 +358,9 @@ START_TEST(one_row_cannot_be_whitened_over_the_batch)
 }
 END_TEST
 
-/* ---- tables and teams --------------------------------------------------------------- */
+/* ---- tables and teams -------------------------------------------------------------- */
 
-/* Both roads; beyond the size that wakes a team; on both sides of vectors of 16 and 64. */
+/* Both roads; beyond the size that wakes a team; on both sides of vectors of 16, 64. */
 static const int sizes[][2] = { { 40, 150 }, { 150, 130 }, { 33, 64 }, { 5, 17 } };
 enum { SIZES = sizeof sizes / sizeof *sizes };
 

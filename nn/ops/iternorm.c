@@ -11,7 +11,7 @@
  * P^3 S as it stands is unstable: rounding in P that does not commute with S grows by the
  * ratio of two eigenvalues every time (in float32 the largest came out as 1.5 after 8
  * iterations).  With B_t = P_t Â and Â = A / |A| (whiten.h), so that tr Sigma =
- * |A|^2 / (c - 1), the same iteration reads P_t^3 S Â = B_t B_t' B_t, and is stable, since
+ * |A|^2 / (c - 1), the same iteration reads P_t^3 S Â = B_t B_t' B_t, and is stable, as
  * each turn looks at what the one before really made:
  *
  *   forward    B_0 = Â    Z_t = 3/2 - 1/2 B_t B_t'    B_t+1 = Z_t B_t

@@ -1,6 +1,6 @@
-/* Whitening by eigenvalues.  With A the batch less its means (c numbers in each, whiten.h),
- * Sigma = AA'/(c - 1) or A'A/(c - 1) with eigenvalues l_i and eigenvectors in the rows of
- * V, and power p in (0, 1]:
+/* Whitening by eigenvalues.  With A the batch less its means (c numbers each; whiten.h),
+ * Sigma = AA'/(c - 1) or A'A/(c - 1) with eigenvalues l_i, its eigenvectors the rows of V,
+ * and power p in (0, 1]:
  *
  *   Y = V' diag(max(l, eps)^(-p/2)) V A         eigenvalues l^(1 - p) come out
  *
@@ -70,7 +70,7 @@ static void spectral_shape(nn_node *y)
     y->kept = sizeof(double) / sizeof(float) * (1 + s.m + s.m * s.m + s.m * s.k);
 }
 
-/* ---- plain products in double; rows are jobs, terms in order ------------------------ */
+/* ---- plain products in double; rows are jobs, terms in order ----------------------- */
 
 /* C (m, k) = A B or A' B, A (m, m), B (m, k) */
 static void product(size_t m, size_t k, const double *a, int turned, const double *b,
@@ -115,7 +115,7 @@ static double inner(size_t m, size_t k, const double *x, const double *y,
     return nn_tree_sum(part, m);
 }
 
-/* ---- to and from (m, k) ------------------------------------------------------------- */
+/* ---- to and from (m, k) ------------------------------------------------------------ */
 
 static size_t place(const sizes *s, size_t i, size_t j)
 {
@@ -145,7 +145,7 @@ static void centre(const sizes *s, double *a, nn_arena *scratch)
                           / (double)(s->rows_centred ? k : m);
 }
 
-/* ---- the operator ------------------------------------------------------------------- */
+/* ---- the operator ------------------------------------------------------------------ */
 
 static double least(const sizes *s)
 {

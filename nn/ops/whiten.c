@@ -77,8 +77,8 @@ void nn_unit_centred_back(size_t n, size_t d, nn_axis axis, const float *a, doub
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++) {
             const size_t at = i * d + j;
-            float g = (float)(scale * ((double)da[at] - mean[axis == NN_OVER_BATCH ? j : i]
-                                       - along * (double)a[at]));
+            const double lost = mean[axis == NN_OVER_BATCH ? j : i] + along * (double)a[at];
+            const float g = (float)(scale * ((double)da[at] - lost));
             dx[at] = add ? dx[at] + g : g;
         }
     nn_arena_rewind(scratch, mark);

@@ -85,7 +85,8 @@ def iternorm(gold):
         for axis in (0, 1):
             for iterations in (1, 4, 8) if (n, d) in SHAPES[1:5:3] else (4,):
                 x = batch(g, n, d)
-                case(gold, f"iternorm/{i}", [("x", x)], iternorm_of(x, iterations, axis), g)
+                y = iternorm_of(x, iterations, axis)
+                case(gold, f"iternorm/{i}", [("x", x)], y, g)
                 gold.put(f"iternorm/{i}/set", [axis, iterations])
                 i += 1
 
@@ -111,6 +112,12 @@ def spectral(gold):
                                lambda v: spectral_of(v, power, axis), g)
                 gold.put(f"spectral/{i}/set", [axis, power])
                 i += 1
+    # Columns of a Hadamard matrix: five equal eigenvalues.
+    signs = [[3.0 * (-1) ** bin(a & (b + 1)).count("1") for b in range(5)]
+             for a in range(16)]
+    by_differences(gold, f"spectral/{i}", torch.tensor(signs),
+                   lambda v: spectral_of(v, 0.5, 1), g)
+    gold.put(f"spectral/{i}/set", [1, 0.5])
 
 
 def cosine(a, b):
