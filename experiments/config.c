@@ -268,6 +268,30 @@ static nn_status choose_all(const ex_reader *r, ex_config *c)
     return NN_OK;
 }
 
+/* What `add` names, in the order of addons.def: equal runs have equal digests. */
+static nn_status choose_extras(const ex_reader *r, ex_config *c)
+{
+    static const nn_setting none[] = { NN_SET_END };
+    char at[EX_PLACE], name[64];
+
+    for (int i = 0; i < ssl_addon_count(); i++) {
+        const ssl_addon *addon = ssl_addon_at(i);
+        ex_section *s = &c->section[EX_SECTIONS + i];
+        if (r->added[i].from == EX_DEFAULT)
+            continue;
+        if (c->extras == SSL_MAX_ADDONS)
+            return nn_fail(r->err, NN_ECONFIG, "%s: more than %d regularisers",
+                           ex_place(r->file, r->added[i], at, sizeof at), SSL_MAX_ADDONS);
+        void *config = nn_arena_zero(r->arena, addon->config_size);
+        ex_section_text(EX_SECTIONS + i, name, sizeof name);
+        fill(r->arena, s, nn_arena_copy(r->arena, name),
+             addon->settings ? addon->settings : none, config);
+        s->chosen_mark = r->added[i];
+        c->extra[c->extras++] = (ssl_extra){ addon, config };
+    }
+    return NN_OK;
+}
+
 /* ---- resolving ----------------------------------------------------------------- */
 
 static nn_status unknown_key(const ex_reader *r, const ex_section *s, const ex_entry *e)
@@ -410,8 +434,28 @@ static nn_status resolve_name(const ex_reader *r, ex_config *c)
     return NN_OK;
 }
 
+/* "lambda=1, nu=2" for the settings of a section that are not at their default, each
+ * with `prefix` before it, behind what is in the label already. */
+static void label_settings(ex_config *c, const ex_section *s, const char *prefix,
+                           size_t config_size, nn_arena *a)
+{
+    void *plain = nn_arena_zero(a, config_size);
+    char value[64], usually[64];
+
+    nn_setting_defaults(s->table, plain);
+    for (int i = 0; i < s->rows; i++) {
+        size_t used = strlen(c->label);
+        ex_value_text(&s->table[i], s->at, value, sizeof value);
+        ex_value_text(&s->table[i], plain, usually, sizeof usually);
+        if (strcmp(value, usually) != 0)
+            snprintf(c->label + used, sizeof c->label - used, "%s%s%s=%s",
+                     used ? ", " : "", prefix, s->table[i].name, value);
+    }
+}
+
 /* What tells this run from its neighbours: the settings of the command line, otherwise
- * the method's settings that are not at their default, otherwise the method's name. */
+ * the method's settings that are not at their default, or its name, and the regularisers
+ * with theirs: "proj_dim=8, +vicreg, vicreg.mu=2". */
 static void make_label(const ex_reader *r, ex_config *c)
 {
     size_t used = 0, size = sizeof c->label;
@@ -420,28 +464,31 @@ static void make_label(const ex_reader *r, ex_config *c)
     c->label[0] = 0;
     for (int i = 0; i < r->count && used < size - 1; i++) {
         const ex_entry *e = &r->list[i];
+        const ex_section *s = &c->section[e->section];
         int bookkeeping = e->section == EX_CHECKPOINT || e->section == EX_MEMORY
             || (e->section == EX_TOP && (strcmp(e->key, "seed") == 0
                 || strcmp(e->key, "out") == 0 || strcmp(e->key, "name") == 0));
         if (e->mark.from == EX_COMMAND && !bookkeeping)
-            used += (size_t)snprintf(c->label + used, size - used, "%s%s=%s",
-                                     used ? ", " : "", e->key,
+            used += (size_t)snprintf(c->label + used, size - used, "%s%s%s%s=%s",
+                                     used ? ", " : "",
+                                     e->section < EX_SECTIONS ? "" : s->name + 4,
+                                     e->section < EX_SECTIONS ? "" : ".", e->key,
                                      ex_quoted(e->value, value, sizeof value));
     }
-    const ex_section *s = &c->section[EX_METHOD];
-    void *plain = nn_arena_zero(r->arena, c->method->config_size);
-    nn_setting_defaults(s->table, plain);
-    int given = used > 0;
-    for (int i = 0; i < s->rows && used < size - 1 && !given; i++) {
-        char usually[64];
-        ex_value_text(&s->table[i], s->at, value, sizeof value);
-        ex_value_text(&s->table[i], plain, usually, sizeof usually);
-        if (strcmp(value, usually) != 0)
-            used += (size_t)snprintf(c->label + used, size - used, "%s%s=%s",
-                                     used ? ", " : "", s->table[i].name, value);
-    }
+    if (used)
+        return;
+    label_settings(c, &c->section[EX_METHOD], "", c->method->config_size, r->arena);
     if (c->label[0] == 0)
         snprintf(c->label, size, "%s", c->method->name);
+    for (int i = EX_SECTIONS; i < EX_ALL_SECTIONS; i++) {
+        const ex_section *s = &c->section[i];
+        if (!s->name)
+            continue;
+        used = strlen(c->label);
+        snprintf(c->label + used, size - used, ", +%s", s->name + 4);   /* 4: "add." */
+        snprintf(value, sizeof value, "%s.", s->name + 4);
+        label_settings(c, s, value, ssl_addon_at(i - EX_SECTIONS)->config_size, r->arena);
+    }
 }
 
 nn_status ex_config_load(ex_config *c, const char *file, int pairs,
@@ -458,6 +505,7 @@ nn_status ex_config_load(ex_config *c, const char *file, int pairs,
     for (int i = 0; i < pairs; i++)
         NN_TRY(ex_read_pair(r, pair[i]));
     NN_TRY(choose_all(r, c));
+    NN_TRY(choose_extras(r, c));
     NN_TRY(apply(r, c));
     NN_TRY(resolve_augment(r, c));
     NN_TRY(resolve_lr(r, c));

@@ -54,10 +54,15 @@ typedef struct ex_mark { ex_origin from; int line; } ex_mark;   /* line 0: not a
 enum { EX_TOP, EX_METHOD, EX_MODEL, EX_DATA, EX_AUGMENT, EX_OPTIM, EX_METRICS, EX_ALARM,
        EX_INIT, EX_CHECKPOINT, EX_MEMORY, EX_SECTIONS };
 
+/* Regulariser i of addons.def, if `add` names it, is section EX_SECTIONS + i, "add.NAME";
+ * so the order in the file does not matter.  The rest of these sections is empty.  There
+ * is room for all regularisers one may think of; a run has at most SSL_MAX_ADDONS. */
+enum { EX_ADDONS = 32, EX_ALL_SECTIONS = EX_SECTIONS + EX_ADDONS };
+
 typedef struct ex_section {
-    const char *name;                   /* "" outside any section */
+    const char *name;                   /* "" outside any section; NULL: empty */
     const char *chosen;                 /* the component (key `name`), or NULL */
-    ex_mark chosen_mark;
+    ex_mark chosen_mark;                /* of a regulariser: where it was added */
     const nn_setting *table;
     int rows;
     void *at;                           /* the struct that the table describes */
@@ -79,7 +84,7 @@ typedef struct ex_config {
     ex_saving checkpoint;
     ex_memory memory;
     char init_sha256[65];               /* of the file init.from; "" without one */
-    ex_section section[EX_SECTIONS];
+    ex_section section[EX_ALL_SECTIONS];
     char digest[9];                     /* 8 hex digits: see ex_config_digest */
     char label[96];                     /* what distinguishes the run, for people */
 } ex_config;

@@ -57,6 +57,15 @@ int ex_find_section(const char *word)
     return -1;
 }
 
+const char *ex_section_text(int section, char *out, size_t size)
+{
+    if (section < EX_SECTIONS)
+        snprintf(out, size, "%s", ex_section_name[section]);
+    else
+        snprintf(out, size, "add.%s", ssl_addon_at(section - EX_SECTIONS)->name);
+    return out;
+}
+
 int ex_has_choice(int section)
 {
     return section == EX_METHOD || section == EX_MODEL || section == EX_DATA
@@ -71,15 +80,45 @@ const char *ex_meant(const char *nearest, char *out, size_t size)
     return out;
 }
 
+/* The section of a regulariser, which becomes part of the run. */
+static nn_status add_regulariser(ex_reader *r, const char *name, ex_mark m, int *section)
+{
+    const char *known[EX_ADDONS + 1] = { NULL };
+    char at[EX_PLACE], w[64], hint[96];
+    int n = ssl_addon_count(), i = 0;
+
+    NN_NEED(n <= EX_ADDONS, "%d regularisers, at most %d", n, EX_ADDONS);
+    for (int k = 0; k < n; k++)
+        known[k] = ssl_addon_at(k)->name;
+    while (i < n && strcmp(known[i], name) != 0)
+        i++;
+    ex_place(r->file, m, at, sizeof at);
+    if (i == n) {
+        const char *near = nn_nearest(name, known);
+        return nn_fail(r->err, NN_ECONFIG, "%s: no regulariser '%s'%s", at,
+                       ex_quoted(name, w, sizeof w),
+                       near ? ex_meant(near, hint, sizeof hint)
+                            : "; 'fullrank list addons' names them");
+    }
+    if (m.from == EX_FILE && r->added[i].from == EX_FILE)
+        return nn_fail(r->err, NN_ECONFIG, "%s: add.%s is given twice (first in line %d)",
+                       at, name, r->added[i].line);
+    if (r->added[i].from == EX_DEFAULT)
+        r->added[i] = m;
+    *section = EX_SECTIONS + i;
+    return NN_OK;
+}
+
 /* A word outside any section that is neither a section nor a setting. */
 static nn_status unknown_top(const ex_reader *r, const char *where, const char *word)
 {
-    const char *known[EX_SECTIONS + 16];
+    const char *known[EX_SECTIONS + 17];
     char w[64], hint[96];
     int n = 0;
 
     for (int i = 1; i < EX_SECTIONS; i++)
         known[n++] = ex_section_name[i];
+    known[n++] = "add";
     for (int i = 0; ex_top_table[i].name; i++)
         known[n++] = ex_top_table[i].name;
     known[n] = NULL;
@@ -97,6 +136,10 @@ static nn_status unknown_top(const ex_reader *r, const char *where, const char *
                            " the command line)",
                            where, word, ex_section_name[of[i]], ex_section_name[of[i]],
                            word);
+    if (ssl_addon_find(word))
+        return nn_fail(r->err, NN_ECONFIG, "%s: '%s' is a regulariser; write 'add: [{%s:"
+                       " {KEY: VALUE}}]' (add.%s.KEY=VALUE on the command line)", where,
+                       word, word, word);
     return nn_fail(r->err, NN_ECONFIG, "%s: no section or setting '%s'%s", where,
                    ex_quoted(word, w, sizeof w),
                    ex_meant(nn_nearest(word, known), hint, sizeof hint));
@@ -218,7 +261,7 @@ static const char *scalar(const ex_reader *r, const yaml_node_t *n)
 static nn_status read_section(ex_reader *r, yaml_document_t *doc, const yaml_node_t *map,
                               int section)
 {
-    char at[EX_PLACE], k[64];
+    char at[EX_PLACE], k[64], name[64];
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
          p < map->data.mapping.pairs.top; p++) {
         const yaml_node_t *key = yaml_document_get_node(doc, p->key);
@@ -231,9 +274,68 @@ static nn_status read_section(ex_reader *r, yaml_document_t *doc, const yaml_nod
                            "%s: the name of a setting must be one word", at);
         if (!text)
             return nn_fail(r->err, NN_ECONFIG, "%s: %s.%s wants a single value, found %s",
-                           at, ex_section_name[section], ex_quoted(word, k, sizeof k),
+                           at, ex_section_text(section, name, sizeof name),
+                           ex_quoted(word, k, sizeof k),
                            kind_of(value));
         NN_TRY(push(r, section, word, text, mark_of(key)));
+    }
+    return NN_OK;
+}
+
+/* "vicreg: {mu: 1}", or "vicreg:" for its defaults. */
+static nn_status read_regulariser(ex_reader *r, yaml_document_t *doc,
+                                  const yaml_node_pair_t *pair)
+{
+    const yaml_node_t *key = yaml_document_get_node(doc, pair->key);
+    const yaml_node_t *value = yaml_document_get_node(doc, pair->value);
+    const char *word = scalar(r, key), *text = scalar(r, value);
+    char at[EX_PLACE];
+    int section;
+
+    ex_place(r->file, mark_of(key), at, sizeof at);
+    if (!word)
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: the name of a regulariser must be one word", at);
+    NN_TRY(add_regulariser(r, word, mark_of(key), &section));
+    if (value->type != YAML_MAPPING_NODE && !(text && text[0] == 0))
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: add.%s is a section, found %s; write '%s: {KEY: VALUE}'", at,
+                       word, kind_of(value), word);
+    return text ? NN_OK : read_section(r, doc, value, section);
+}
+
+/* add: a list whose items are words and sections of one regulariser each, or one section
+ * with all of them. */
+static nn_status read_add(ex_reader *r, yaml_document_t *doc, const yaml_node_t *add)
+{
+    char at[EX_PLACE];
+
+    if (add->type == YAML_MAPPING_NODE) {
+        for (const yaml_node_pair_t *p = add->data.mapping.pairs.start;
+             p < add->data.mapping.pairs.top; p++)
+            NN_TRY(read_regulariser(r, doc, p));
+        return NN_OK;
+    }
+    if (add->type != YAML_SEQUENCE_NODE)
+        return nn_fail(r->err, NN_ECONFIG, "%s: add is a list of regularisers, found %s;"
+                       " write 'add: [{NAME: {KEY: VALUE}}]'",
+                       ex_place(r->file, mark_of(add), at, sizeof at), kind_of(add));
+    for (const yaml_node_item_t *i = add->data.sequence.items.start;
+         i < add->data.sequence.items.top; i++) {
+        const yaml_node_t *item = yaml_document_get_node(doc, *i);
+        const char *word = scalar(r, item);
+        int section;
+
+        if (word) {
+            NN_TRY(add_regulariser(r, word, mark_of(item), &section));
+            continue;
+        }
+        if (item->type != YAML_MAPPING_NODE || item->data.mapping.pairs.top
+                                                   - item->data.mapping.pairs.start != 1)
+            return nn_fail(r->err, NN_ECONFIG, "%s: each item of add is one regulariser:"
+                           " NAME or 'NAME: {KEY: VALUE}'",
+                           ex_place(r->file, mark_of(item), at, sizeof at));
+        NN_TRY(read_regulariser(r, doc, item->data.mapping.pairs.start));
     }
     return NN_OK;
 }
@@ -241,7 +343,7 @@ static nn_status read_section(ex_reader *r, yaml_document_t *doc, const yaml_nod
 static nn_status read_document(ex_reader *r, yaml_document_t *doc)
 {
     const yaml_node_t *root = yaml_document_get_root_node(doc);
-    int seen[EX_SECTIONS] = {0};
+    int seen[EX_SECTIONS + 1] = {0};    /* the last for `add` */
     char at[EX_PLACE];
 
     if (!root)
@@ -261,7 +363,7 @@ static nn_status read_document(ex_reader *r, yaml_document_t *doc)
         if (!word)
             return nn_fail(r->err, NN_ECONFIG,
                            "%s: the name of a setting must be one word", at);
-        int section = ex_find_section(word);
+        int section = strcmp(word, "add") == 0 ? EX_SECTIONS : ex_find_section(word);
         if (section < 0 && ex_find_row(ex_top_table, word) < 0)
             return unknown_top(r, at, word);
         if (section < 0 && !text)
@@ -271,7 +373,7 @@ static nn_status read_document(ex_reader *r, yaml_document_t *doc)
             NN_TRY(push(r, EX_TOP, word, text, mark_of(key)));
             continue;
         }
-        if (value->type != YAML_MAPPING_NODE)
+        if (section < EX_SECTIONS && value->type != YAML_MAPPING_NODE)
             return nn_fail(r->err, NN_ECONFIG,
                            "%s: %s is a section, found %s; write '%s: {%s: ...}'", at,
                            word, kind_of(value), word,
@@ -280,7 +382,8 @@ static nn_status read_document(ex_reader *r, yaml_document_t *doc)
             return nn_fail(r->err, NN_ECONFIG, "%s: %s is given twice (first in line %d)",
                            at, word, seen[section]);
         seen[section] = mark_of(key).line;
-        NN_TRY(read_section(r, doc, value, section));
+        NN_TRY(section == EX_SECTIONS ? read_add(r, doc, value)
+                                      : read_section(r, doc, value, section));
     }
     return NN_OK;
 }
@@ -325,6 +428,21 @@ nn_status ex_read_file(ex_reader *r)
 
 /* ---- the command line ---------------------------------------------------------- */
 
+/* "add" of add.NAME.KEY=VALUE; rest is "NAME.KEY". */
+static nn_status read_add_pair(ex_reader *r, char *rest, const char *value, ex_mark mark)
+{
+    char *dot = rest ? strchr(rest, '.') : NULL;
+    int section;
+
+    if (!dot)
+        return nn_fail(r->err, NN_ECONFIG, "command line: add%s%s is a section; write"
+                       " add.%s.KEY=VALUE", rest ? "." : "", rest ? rest : "",
+                       rest ? rest : "NAME");
+    *dot = 0;
+    NN_TRY(add_regulariser(r, rest, mark, &section));
+    return push(r, section, dot + 1, value, mark);
+}
+
 nn_status ex_read_pair(ex_reader *r, const char *pair)
 {
     const ex_mark mark = { EX_COMMAND, 0 };
@@ -339,6 +457,8 @@ nn_status ex_read_pair(ex_reader *r, const char *pair)
     const char *value = nn_arena_copy(r->arena, equals + 1);
     char *dot = strchr(key, '.');
 
+    if (strcmp(key, "add") == 0 || strncmp(key, "add.", 4) == 0)
+        return read_add_pair(r, dot ? dot + 1 : NULL, value, mark);
     if (!dot) {
         int section = ex_find_section(key);
         if (section > 0 && ex_has_choice(section))
@@ -357,6 +477,10 @@ nn_status ex_read_pair(ex_reader *r, const char *pair)
     int section = ex_find_section(key);
     if (section < 0) {
         char hint[96];
+        if (ssl_addon_find(key))
+            return nn_fail(r->err, NN_ECONFIG, "command line: '%s' is a regulariser;"
+                           " write add.%s.%s=%s", key, key, dot + 1,
+                           ex_quoted(value, w, sizeof w));
         return nn_fail(r->err, NN_ECONFIG, "command line: no section '%s'%s",
                        ex_quoted(key, w, sizeof w),
                        ex_meant(nn_nearest(key, ex_section_name + 1), hint, sizeof hint));

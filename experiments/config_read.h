@@ -20,6 +20,8 @@ typedef struct ex_reader {
     nn_err *err;
     ex_entry list[EX_MOST_ENTRIES];
     int count;
+    ex_mark added[EX_ADDONS];           /* where `add` names a regulariser; EX_DEFAULT: */
+                                        /* nowhere */
 } ex_reader;
 
 nn_status ex_read_file(ex_reader *r);
@@ -37,6 +39,9 @@ const char *ex_meant(const char *nearest, char *out, size_t size);
 int ex_find_row(const nn_setting *table, const char *key);      /* -1: none */
 int ex_find_section(const char *word);                          /* -1: none */
 extern const char *const ex_section_name[EX_SECTIONS + 1];      /* ends with NULL */
+
+/* "optim", or "add.vicreg" for section EX_SECTIONS + i. */
+const char *ex_section_text(int section, char *out, size_t size);
 
 /* Has the section a key `name` that selects a component? */
 int ex_has_choice(int section);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "experiments/config_read.h"
 #include "experiments/init.h"
 #include "nn/base.h"
 
@@ -74,10 +75,12 @@ const char *ex_config_lines(const ex_config *c, nn_arena *a)
     size_t bytes = 0;
     FILE *f = text_stream(&text, &bytes);
 
-    for (int i = 0; i < EX_SECTIONS; i++) {
+    for (int i = 0; i < EX_ALL_SECTIONS; i++) {
         const ex_section *s = &c->section[i];
         if (s->chosen)
             fprintf(f, "%s.name=%s\n", s->name, s->chosen);
+        if (i >= EX_SECTIONS && s->name)
+            fprintf(f, "%s=yes\n", s->name);
         for (int row = 0; row < s->rows; row++)
             if (!left_out(c, i, row))
                 fprintf(f, "%s%s%s=%s\n", s->name, s->name[0] ? "." : "",
@@ -117,12 +120,12 @@ static void put_quoted(FILE *f, const char *text)
     fputc('"', f);
 }
 
-static void put_row(FILE *f, const ex_section *s, const char *key, const char *value,
-                    int text, ex_mark m)
+static void put_row(FILE *f, int indent, const char *key, const char *value, int text,
+                    ex_mark m)
 {
     static const char *const origin[] = { "default", "recipe", "file", "command line" };
     long from = ftell(f);
-    fprintf(f, "%s%s: ", s->name[0] ? "  " : "", key);
+    fprintf(f, "%*s%s: ", indent, "", key);
     if (text)
         put_quoted(f, value);
     else
@@ -131,12 +134,37 @@ static void put_row(FILE *f, const ex_section *s, const char *key, const char *v
     fprintf(f, "%*s# %s\n", width < 34 ? 34 - width : 1, "", origin[m.from]);
 }
 
+static void put_rows(FILE *f, const ex_config *c, int section, int indent)
+{
+    const ex_section *s = &c->section[section];
+    char value[4096];
+
+    for (int row = 0; row < s->rows; row++)
+        if (ex_row_counts(c, section, row))
+            put_row(f, indent, s->table[row].name,
+                    ex_value_text(&s->table[row], s->at, value, sizeof value),
+                    s->table[row].kind == NN_TEXT, s->mark[row]);
+}
+
+/* As one section, so that a key reads as on the command line: add.vicreg.mu. */
+static void put_extras(FILE *f, const ex_config *c)
+{
+    if (c->extras)
+        fputs("add:\n", f);
+    for (int i = EX_SECTIONS; i < EX_ALL_SECTIONS; i++)
+        if (c->section[i].name) {
+            const ex_section *s = &c->section[i];
+            put_row(f, 2, s->name + 4, s->rows ? "" : "{}", 0, s->chosen_mark);
+            put_rows(f, c, i, 4);
+        }
+}
+
 const char *ex_config_yaml(const ex_config *c, nn_arena *a)
 {
     static const int order[] = { EX_METHOD, EX_MODEL,   EX_DATA,  EX_AUGMENT,
                                  EX_OPTIM,  EX_TOP,     EX_METRICS, EX_ALARM,
                                  EX_INIT,   EX_CHECKPOINT, EX_MEMORY };
-    char *text = NULL, value[4096];
+    char *text = NULL;
     size_t bytes = 0;
     FILE *f = text_stream(&text, &bytes);
 
@@ -148,12 +176,10 @@ const char *ex_config_yaml(const ex_config *c, nn_arena *a)
         if (s->name[0])
             fprintf(f, "%s:\n", s->name);
         if (s->chosen)
-            put_row(f, s, "name", s->chosen, 0, s->chosen_mark);
-        for (int row = 0; row < s->rows; row++)
-            if (ex_row_counts(c, order[i], row))
-                put_row(f, s, s->table[row].name,
-                        ex_value_text(&s->table[row], s->at, value, sizeof value),
-                        s->table[row].kind == NN_TEXT, s->mark[row]);
+            put_row(f, 2, "name", s->chosen, 0, s->chosen_mark);
+        put_rows(f, c, order[i], s->name[0] ? 2 : 0);
+        if (order[i] == EX_METHOD)
+            put_extras(f, c);
     }
     return text_done(f, &text, a);
 }
@@ -222,6 +248,15 @@ void ex_config_help(FILE *out)
                 ssl_method_at(i)->paper);
         if (ssl_method_at(i)->settings)
             help_table(out, "method", ssl_method_at(i)->settings);
+    }
+    fputs("\nadd: regularisers, as 'add: [{NAME: {KEY: VALUE}}]', added to the method's"
+          " loss\n", out);
+    for (int i = 0; i < ssl_addon_count(); i++) {
+        char section[64];
+        fprintf(out, "\nadd.%s - %s\n", ssl_addon_at(i)->name, ssl_addon_at(i)->paper);
+        ex_section_text(EX_SECTIONS + i, section, sizeof section);
+        if (ssl_addon_at(i)->settings)
+            help_table(out, section, ssl_addon_at(i)->settings);
     }
     for (int i = 0; i < nn_model_count(); i++) {
         const nn_model *m = nn_model_at(i);

@@ -14,6 +14,12 @@ static void methods(FILE *out)
         fprintf(out, "%-14s %s\n", ssl_method_at(i)->name, ssl_method_at(i)->paper);
 }
 
+static void addons(FILE *out)
+{
+    for (int i = 0; i < ssl_addon_count(); i++)
+        fprintf(out, "%-14s %s\n", ssl_addon_at(i)->name, ssl_addon_at(i)->paper);
+}
+
 static void models(FILE *out)
 {
     for (int i = 0; i < nn_model_count(); i++)
@@ -54,8 +60,8 @@ static void metrics(FILE *out)
 nn_status ex_list(const char *what, FILE *out, nn_err *err)
 {
     static const struct { const char *name; void (*print)(FILE *); } lists[] = {
-        { "methods", methods }, { "models", models }, { "datasets", datasets },
-        { "optimizers", optimizers }, { "metrics", metrics }
+        { "methods", methods }, { "addons", addons }, { "models", models },
+        { "datasets", datasets }, { "optimizers", optimizers }, { "metrics", metrics }
     };
     const char *known[NN_COUNT(lists) + 1] = { NULL };
 
@@ -68,6 +74,6 @@ nn_status ex_list(const char *what, FILE *out, nn_err *err)
     }
     const char *near = nn_nearest(what, known);
     return nn_fail(err, NN_ECONFIG, "command line: cannot list '%.40s'%s%s%s", what,
-                   near ? "; did you mean '" : "; there are methods, models, datasets,"
-                   " optimizers and metrics", near ? near : "", near ? "'?" : "");
+                   near ? "; did you mean '" : "; there are methods, addons, models,"
+                   " datasets, optimizers and metrics", near ? near : "", near ? "'?" : "");
 }

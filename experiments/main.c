@@ -221,7 +221,7 @@ static const struct command {
       "Write one HTML page about runs, and print their table.\v"
       "A RUN is the folder that 'fullrank train' names when it ends.",
       1, 1 << 20, report_options, report },
-    { "list", "methods|models|datasets|optimizers|metrics",
+    { "list", "methods|addons|models|datasets|optimizers|metrics",
       "Show what there is to choose from.", 1, 1, no_options, list },
     { "bench", "gemm|conv|step|losses|metrics [OPTION...]",
       "Time our code beside the libraries that one would pick instead.", 0, 1 << 20,

@@ -115,8 +115,11 @@ void ex_plan_words(const ex_plan *p, FILE *out)
     const ex_config *c = p->config;
     char a[32], b[32], d[32], e[32];
 
-    fprintf(out, "run           %s with %s on %s, batch %d\n", c->method->name,
-            c->model->name, c->source->name, c->top.batch);
+    fprintf(out, "run           %s", c->method->name);
+    for (int i = 0; i < c->extras; i++)
+        fprintf(out, " + %s", c->extra[i].addon->name);
+    fprintf(out, " with %s on %s, batch %d\n", c->model->name, c->source->name,
+            c->top.batch);
     fprintf(out, "parameters    %s: backbone %s, heads %s%s%s\n",
             count_text(p->parameters, a, sizeof a),
             count_text(p->backbone, b, sizeof b),

@@ -75,7 +75,7 @@ static const misuse misuses[] = {
     { { "list", "method" },
       "command line: cannot list 'method'; did you mean 'methods'?" },
     { { "list", "xyzzy" },
-      "command line: cannot list 'xyzzy'; there are methods, models,"
+      "command line: cannot list 'xyzzy'; there are methods, addons, models,"
       " datasets, optimizers and metrics" },
     { { "train" }, "fullrank train: too few arguments" },
     { { "train", "--threads=0" },

@@ -1,6 +1,8 @@
 /* Configurations, through the program: every mistake gets one clear line with its place
  * and exit code 2; what is right is resolved in the documented order. */
 #include <check.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +75,51 @@ static const mistake mistakes[] = {
       "them" },
     { "method: {name: simsiam}\noptim: {name: sgd, beta1: 0.5}\n",
       "a.yaml:2: optim.beta1 means nothing to sgd" },
-    { "epochs: 5\n", "a.yaml: no method; add 'method: {name: ...}' with one of simsiam" },
+
+    /* regularisers */
+    { "method: {name: simsiam}\nadd:\n  - vicrg: {mu: 1}\n",
+      "a.yaml:3: no regulariser 'vicrg'; did you mean 'vicreg'?" },
+    { "method: {name: simsiam}\nadd: [jabberwocky]\n",
+      "a.yaml:2: no regulariser 'jabberwocky'; 'fullrank list addons' names them" },
+    { "method: {name: simsiam}\nadd: {jabberwocky: {mu: 1}}\n",
+      "a.yaml:2: no regulariser 'jabberwocky'; 'fullrank list addons' names them" },
+    { "method: {name: simsiam}\nadd:\n  - vicreg:\n      nuu: 1\n",
+      "a.yaml:4: no setting 'nuu' in add.vicreg; did you mean 'nu'?" },
+    { "method: {name: simsiam}\nadd: [{vicreg: {name: vicreg}}]\n",
+      "a.yaml:2: no setting 'name' in add.vicreg; 'fullrank help config' lists them" },
+    { "method: {name: simsiam}\nadd: [{vicreg: {mu: much}}]\n",
+      "a.yaml:2: add.vicreg.mu wants a number, not 'much'" },
+    { "method: {name: simsiam}\nadd: [{vicreg: {mu: -1}}]\n",
+      "a.yaml:2: add.vicreg.mu = -1 is out of range (0 to 1000000)" },
+    { "method: {name: simsiam}\nadd: [{vicreg: {mu: [1]}}]\n",
+      "a.yaml:2: add.vicreg.mu wants a single value, found a list" },
+    { "method: {name: simsiam}\nadd:\n  vicreg: {mu: 1}\n  vicreg: {mu: 2}\n",
+      "a.yaml:4: add.vicreg is given twice (first in line 3)" },
+    { "method: {name: simsiam}\nadd:\n  - vicreg\n  - vicreg: {mu: 2}\n",
+      "a.yaml:4: add.vicreg is given twice (first in line 3)" },
+    { "method: {name: simsiam}\nadd: [{vicreg: {mu: 1, mu: 2}}]\n",
+      "a.yaml:2: mu is given twice (first in line 2)" },
+    { "method: {name: simsiam}\nadd: []\nadd: []\n",
+      "a.yaml:3: add is given twice (first in line 2)" },
+    { "method: {name: simsiam}\nadd: vicreg\n",
+      "a.yaml:2: add is a list of regularisers, found a single value; write"
+      " 'add: [{NAME: {KEY: VALUE}}]'" },
+    { "method: {name: simsiam}\nadd: [[vicreg]]\n",
+      "a.yaml:2: each item of add is one regulariser: NAME or 'NAME: {KEY: VALUE}'" },
+    { "method: {name: simsiam}\nadd:\n  - vicreg:\n    mu: 1\n",
+      "a.yaml:3: each item of add is one regulariser: NAME or 'NAME: {KEY: VALUE}'" },
+    { "method: {name: simsiam}\nadd: [{vicreg: 5}]\n",
+      "a.yaml:2: add.vicreg is a section, found a single value; write"
+      " 'vicreg: {KEY: VALUE}'" },
+    { "method: {name: simsiam}\nadd: {vicreg: [mu]}\n",
+      "a.yaml:2: add.vicreg is a section, found a list; write 'vicreg: {KEY: VALUE}'" },
+    { "method: {name: simsiam}\nadd: [{[a]: 1}]\n",
+      "a.yaml:2: the name of a regulariser must be one word" },
+    { "method: {name: simsiam}\nvicreg: {mu: 1}\n",
+      "a.yaml:2: 'vicreg' is a regulariser; write 'add: [{vicreg: {KEY: VALUE}}]'"
+      " (add.vicreg.KEY=VALUE on the command line)" },
+    { "method: {name: simsiam}\nad: [vicreg]\n",
+      "a.yaml:2: no section or setting 'ad'; did you mean 'add'?" },
 
     /* the wrong kind of thing */
     { "method: {name: simsiam}\nepochs: five\n",
@@ -186,7 +232,6 @@ static const mistake pairs[] = {
     { "metrics=2", "command line: metrics is a section; write metrics.KEY=2" },
     { "metods.name=simsiam",
       "command line: no section 'metods'; did you mean 'method'?" },
-    { "method.name=vic", "command line: no method 'vic'; there is simsiam" },
     { "optim.base_lr=fast", "command line: optim.base_lr wants a number, not 'fast'" },
     { "optim.lr=0.1",
       "command line: optim.lr, but a.yaml:2: optim.base_lr; give one of them"
@@ -194,6 +239,16 @@ static const mistake pairs[] = {
     { "method.proj_bn=outputs",
       "command line: method.proj_bn is one of none, hidden, output,"
       " not 'outputs'; did you mean 'output'?" },
+    { "add=vicreg", "command line: add is a section; write add.NAME.KEY=VALUE" },
+    { "add.vicreg=1", "command line: add.vicreg is a section; write"
+                      " add.vicreg.KEY=VALUE" },
+    { "add.vicrg.mu=1",
+      "command line: no regulariser 'vicrg'; did you mean 'vicreg'?" },
+    { "add.vicreg.muu=1",
+      "command line: no setting 'muu' in add.vicreg; did you mean 'mu'?" },
+    { "add.vicreg.mu=x", "command line: add.vicreg.mu wants a number, not 'x'" },
+    { "vicreg.mu=1",
+      "command line: 'vicreg' is a regulariser; write add.vicreg.mu=1" },
     { "batch=1", "command line: batch = 1 is out of range (2 to 65536)" },
     { "shards=4",
       "command line: shards = 4: splitting a batch comes with a later version;"
@@ -208,6 +263,30 @@ START_TEST(a_mistake_on_the_command_line_gets_one_line)
     program_write("a.yaml", "method: {name: simsiam}\noptim: {base_lr: 0.1}\n"
                             "data: {name: shapes, size: 40}\n");
     expect(program("train", "a.yaml", pairs[_i].yaml, NULL), pairs[_i].says);
+}
+END_TEST
+
+/* "simsiam, vicreg, ...": every method there is. */
+static const char *methods(void)
+{
+    static char all[512];
+    all[0] = 0;
+    for (int i = 0; i < ssl_method_count(); i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "",
+                 ssl_method_at(i)->name);
+    return all;
+}
+
+START_TEST(a_method_that_is_not_known_or_not_there_gets_the_list)
+{
+    char says[800];
+    program_write("a.yaml", "epochs: 5\n");
+    snprintf(says, sizeof says, "a.yaml: no method; add 'method: {name: ...}' with one of"
+             " %s", methods());
+    expect(program("train", "a.yaml", NULL), says);
+    snprintf(says, sizeof says, "command line: no method 'qqqqqq'; there is %s",
+             methods());
+    expect(program("train", "a.yaml", "method.name=qqqqqq", NULL), says);
 }
 END_TEST
 
@@ -339,6 +418,146 @@ START_TEST(config_yaml_reads_back_as_the_same_run)
 }
 END_TEST
 
+/* ---- regularisers ---------------------------------------------------------------- */
+
+START_TEST(a_regulariser_reads_the_same_however_it_is_added)
+{
+    static const char *const ways[] = {
+        "add: [{vicreg: {mu: 1.0, nu: 0.01}}]\n", "add: [vicreg]\n",
+        "add:\n  - vicreg:\n", "add: {vicreg: {nu: 1.0e-2}}\n", "add: {vicreg: }\n",
+        "add: []\n",
+    };
+    char out[16], first[9];
+
+    for (int i = 0; i < 6; i++) {
+        snprintf(out, sizeof out, "way%d", i);
+        program_write("a.yaml", program_keep(strcat(strcpy(malloc(1024), TINY),
+                                                    ways[i])));
+        program_result r = program("train", "a.yaml", "--out", out,
+                                   i == 5 ? "add.vicreg.mu=1" : NULL, NULL);
+        ck_assert_msg(r.exit == 0, "%s", r.err);
+        if (i == 0)
+            strcpy(first, digest(out));
+        ck_assert_msg(strcmp(digest(out), first) == 0, "%s is another run", ways[i]);
+    }
+}
+END_TEST
+
+START_TEST(every_setting_of_a_regulariser_is_in_config_yaml_with_its_origin)
+{
+    char path[4200], first[9];
+    program_write("a.yaml", TINY "add: [{vicreg: {mu: 0.5}}]\n");
+    program_result r = program("train", "a.yaml", "add.vicreg.nu=0.25", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_ptr_nonnull(strstr(resolved(),
+        "\nadd:\n"
+        "  vicreg:                         # file\n"
+        "    mu: 0.5                       # file\n"
+        "    nu: 0.25                      # command line\n"
+        "    convention: official          # default\n"
+        "model:\n"));
+
+    strcpy(first, digest("runs"));
+    snprintf(path, sizeof path, "%s/config.yaml", program_run_folder("runs"));
+    r = program("train", path, "--out", "again", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_str_eq(digest("again"), first);
+    json_t *s = program_json(program_run_folder("runs"), "status.json");
+    json_t *t = program_json(program_run_folder("again"), "status.json");
+    ck_assert_str_eq(json_string_value(json_object_get(s, "weights_sha256")),
+                     json_string_value(json_object_get(t, "weights_sha256")));
+    ck_assert_str_eq(json_string_value(json_object_get(s, "label")), "vicreg.nu=0.25");
+    ck_assert_str_eq(json_string_value(json_object_get(t, "label")),
+                     "proj_dim=8, +vicreg, vicreg.mu=0.5, vicreg.nu=0.25");
+}
+END_TEST
+
+/* nu and not mu: SimSiam's z has passed BatchNorm, which leaves the hinge nothing. */
+START_TEST(a_regulariser_changes_digest_and_weights)
+{
+    static const char *const value[] = { NULL, "add.vicreg.nu=1", "add.vicreg.nu=2" };
+    char name[3][9], sum[3][65], out[16];
+
+    program_write("a.yaml", TINY);
+    for (int i = 0; i < 3; i++) {
+        snprintf(out, sizeof out, "o%d", i);
+        program_result r = program("train", "a.yaml", "--out", out, value[i], NULL);
+        ck_assert_msg(r.exit == 0, "%s", r.err);
+        strcpy(name[i], digest(out));
+        json_t *s = program_json(program_run_folder(out), "status.json");
+        strcpy(sum[i], json_string_value(json_object_get(s, "weights_sha256")));
+        for (int k = 0; k < i; k++) {
+            ck_assert_str_ne(name[i], name[k]);
+            ck_assert_str_ne(sum[i], sum[k]);
+        }
+    }
+}
+END_TEST
+
+START_TEST(the_order_in_which_regularisers_are_named_means_nothing)
+{
+    char first[9];
+    if (!ssl_addon_find("wasserstein")) {
+        puts("skipped: there is no second regulariser yet");
+        return;
+    }
+    program_write("a.yaml", TINY "add: [vicreg, wasserstein]\n");
+    program_write("b.yaml", TINY "name: a\nadd: {wasserstein: {}, vicreg: {}}\n");
+    program_result r = program("train", "a.yaml", "--out", "a", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    strcpy(first, digest("a"));
+    r = program("train", "b.yaml", "--out", "b", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_str_eq(digest("b"), first);
+    json_t *a = program_json(program_run_folder("a"), "status.json");
+    json_t *b = program_json(program_run_folder("b"), "status.json");
+    ck_assert_str_eq(json_string_value(json_object_get(a, "weights_sha256")),
+                     json_string_value(json_object_get(b, "weights_sha256")));
+    ck_assert_str_eq(json_string_value(json_object_get(a, "label")),
+                     "proj_dim=8, +vicreg, +wasserstein");
+}
+END_TEST
+
+/* A run that SIGUSR1 stopped: going on with it, and what is said when its
+ * regulariser has changed.  The report and the plan read it, too. */
+START_TEST(a_run_with_a_regulariser_is_gone_on_with_reported_and_planned)
+{
+    static const char *const start[] = { "train", "a.yaml", "epochs=2000",
+                                         "checkpoint.seconds=0", NULL };
+    program_write("a.yaml", TINY "add: [{vicreg: {mu: 0.5}}]\n");
+    pid_t pid = program_start(start);
+    glob_t saved;
+    for (int i = 0; i < 2000; i++) {
+        int missing = glob("runs/*/*/s*/checkpoints/last.safetensors", 0, NULL, &saved);
+        globfree(&saved);
+        if (!missing)
+            break;
+        usleep(10000);
+    }
+    kill(pid, SIGUSR1);
+    ck_assert_int_eq(program_wait(pid), 75);
+
+    program_result r = program("train", "a.yaml", "epochs=2000", "checkpoint.seconds=0",
+                               "add.vicreg.mu=0.75", "--resume", NULL);
+    ck_assert_int_eq(r.exit, 2);
+    ck_assert_msg(strstr(r.err, "other ones: add.vicreg.mu = 0.5 there, 0.75 here; make"),
+                  "%s", r.err);
+    program_write("a.yaml", TINY);
+    r = program("train", "a.yaml", "epochs=2000", "--resume", NULL);
+    ck_assert_int_eq(r.exit, 2);
+    ck_assert_msg(strstr(r.err, "other ones: add.vicreg = yes there, none here;"
+                         " add.vicreg.mu = 0.5 there, none here;"), "%s", r.err);
+
+    r = program("report", program_run_folder("runs"), NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_ptr_nonnull(strstr(program_read("report.html"), "add.vicreg.mu"));
+    program_write("a.yaml", TINY "add: [vicreg]\n");
+    r = program("plan", "a.yaml", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_msg(strstr(r.out, "simsiam + vicreg with mlp"), "%s", r.out);
+}
+END_TEST
+
 START_TEST(the_digest_changes_with_what_the_result_depends_on)
 {
     static const char *const same[] = { "seed=1", "name=other", "data.dir=/nowhere",
@@ -407,6 +626,13 @@ START_TEST(help_config_lists_every_setting_of_every_component)
     ck_assert_str_eq(r.err, "");
     for (int i = 0; i < ssl_method_count(); i++)
         listed(r.out, "method", ssl_method_at(i)->settings);
+    for (int i = 0; i < ssl_addon_count(); i++) {
+        char section[64];
+        snprintf(section, sizeof section, "add.%s", ssl_addon_at(i)->name);
+        listed(r.out, section, ssl_addon_at(i)->settings);
+        ck_assert_ptr_nonnull(strstr(program("list", "addons", NULL).out,
+                                     ssl_addon_at(i)->paper));
+    }
     for (int i = 0; i < nn_model_count(); i++)
         listed(r.out, "model", nn_model_at(i)->settings);
     listed(r.out, "data", data_setting_table);
@@ -475,12 +701,18 @@ Suite *suite_config(void)
                         (int)(sizeof mistakes / sizeof *mistakes));
     tcase_add_loop_test(tc, a_mistake_on_the_command_line_gets_one_line, 0,
                         (int)(sizeof pairs / sizeof *pairs));
+    tcase_add_test(tc, a_method_that_is_not_known_or_not_there_gets_the_list);
     tcase_add_test(tc, a_missing_file_names_its_neighbour);
     tcase_add_test(tc, a_folder_or_an_endless_file_is_not_read);
     tcase_add_test(tc, a_thousand_settings_are_enough);
     tcase_add_test(tc, the_later_of_default_recipe_file_and_command_line_wins);
     tcase_add_test(tc, words_for_truth_are_those_of_yaml);
     tcase_add_test(tc, config_yaml_reads_back_as_the_same_run);
+    tcase_add_test(tc, a_regulariser_reads_the_same_however_it_is_added);
+    tcase_add_test(tc, every_setting_of_a_regulariser_is_in_config_yaml_with_its_origin);
+    tcase_add_test(tc, a_regulariser_changes_digest_and_weights);
+    tcase_add_test(tc, the_order_in_which_regularisers_are_named_means_nothing);
+    tcase_add_test(tc, a_run_with_a_regulariser_is_gone_on_with_reported_and_planned);
     tcase_add_test(tc, the_digest_changes_with_what_the_result_depends_on);
     tcase_add_test(tc, the_label_says_what_sets_a_run_apart);
     tcase_add_test(tc, help_config_lists_every_setting_of_every_component);
