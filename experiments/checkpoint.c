@@ -60,7 +60,7 @@ static void put(json_t *o, const char *word, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void put(json_t *o, const char *word, const char *format, ...)
 {
-    char text[64];
+    char text[96];
     va_list ap;
 
     va_start(ap, format);
@@ -107,15 +107,41 @@ static json_t *metadata_of(const ex_run *run, const ex_log *log, const ex_place 
         else                                    /* 17 digits give a double back exactly */
             put(o, numbers[i].word, "%.17g", *(const double *)(const void *)field);
     }
+    for (int i = 0; i < place->term_sums.count; i++) {      /* "term0": "12.5 variance" */
+        char word[16];
+        snprintf(word, sizeof word, "term%d", i);
+        put(o, word, "%.17g %s", place->term_sums.list[i].value,
+            place->term_sums.list[i].name);
+    }
     json_object_set(o, "started", json_object_get(log->status, "started"));
     json_object_set_new(o, "settings", json_string(ex_config_lines(run->config, &own)));
     nn_arena_free(&own);
     return o;
 }
 
+/* 1: the terms' sums, as many as there are; 0: one is not a number and a name. */
+static int terms_from(const ex_tensors *f, ex_terms *sums)
+{
+    for (int i = 0; i < SSL_MAX_TERMS; i++) {
+        char word[16], *end;
+        snprintf(word, sizeof word, "term%d", i);
+        const char *text = ex_tensors_word(f, word);
+        if (!text)
+            break;
+        sums->list[i].value = strtod(text, &end);
+        if (end == text || *end != ' ' || !end[1] || strlen(end + 1) >= EX_TERM_NAME)
+            return 0;
+        strcpy(sums->list[i].name, end + 1);
+        sums->count = i + 1;
+    }
+    return 1;
+}
+
 /* NULL, or the word that is missing or no number. */
 static const char *place_from(const ex_tensors *f, ex_place *place)
 {
+    if (!terms_from(f, &place->term_sums))
+        return "term";
     for (size_t i = 0; i < NN_COUNT(numbers); i++) {
         const char *text = ex_tensors_word(f, numbers[i].word);
         char *end = NULL, *field = (char *)place + numbers[i].at;

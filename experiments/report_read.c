@@ -395,7 +395,8 @@ static int holds_a_number(const char *key)
 {
     static const char *const word[] = { "loss", "lr", "images_per_s", "data_wait",
                                         "seconds" };
-    static const char *const group[] = { "collapse/", "h/", "eval/", "code/" };
+    static const char *const group[] = { "term/", "collapse/", "h/", "eval/",
+                                         "code/" };
     for (size_t i = 0; i < NN_COUNT(word); i++)
         if (strcmp(key, word[i]) == 0)
             return 1;

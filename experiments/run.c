@@ -146,6 +146,27 @@ size_t ex_run_grown(const ex_run *run)
     return run->forever.grown + run->step.grown + run->scratch.grown;
 }
 
+/* ---- terms ------------------------------------------------------------------------- */
+
+void ex_terms_add(ex_terms *sums, const ssl_terms *terms)
+{
+    for (int i = 0; i < terms->count; i++) {
+        const char *name = terms->list[i].name;
+        int k = 0;
+
+        NN_NEED(strlen(name) < EX_TERM_NAME, "'%s' is too long for a term's name", name);
+        while (k < sums->count && strcmp(sums->list[k].name, name) != 0)
+            k++;
+        NN_NEED(k < SSL_MAX_TERMS, "an epoch of more than %d terms", SSL_MAX_TERMS);
+        if (k == sums->count) {
+            sums->count++;
+            strcpy(sums->list[k].name, name);
+            sums->list[k].value = 0;
+        }
+        sums->list[k].value += terms->list[i].value;
+    }
+}
+
 /* ---- the weights as one number ----------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)

@@ -36,6 +36,18 @@ nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
 /* The clock of a step counted from the start of the run. */
 ssl_clock ex_run_clock(const ex_run *run, long step);
 
+/* Terms of the loss under names of their own: sums over steps, which outlive a process
+ * in its checkpoint, and means over an epoch.  ssl_terms points to names in the code. */
+enum { EX_TERM_NAME = 48 };
+
+typedef struct ex_terms {
+    int count;
+    struct { char name[EX_TERM_NAME]; double value; } list[SSL_MAX_TERMS];
+} ex_terms;
+
+/* sums += terms, by name; a name that is new is added at the end. */
+void ex_terms_add(ex_terms *sums, const ssl_terms *terms);
+
 /* One step on a batch: forward, backward, update. */
 typedef struct ex_step {
     double loss, lr;                    /* lr: the learning rate used */

@@ -282,6 +282,10 @@ static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
                   "knn_k", f->knn_k, "bank", f->bank);
 
     NN_NEED(line, "a line of metrics.jsonl cannot be made");
+    for (int i = 0; i < e->terms.count; i++) {
+        snprintf(name, sizeof name, "term/%s", e->terms.list[i].name);
+        json_object_set_new(line, name, number(e->terms.list[i].value));
+    }
     for (int i = 0; i < met_metric_count(); i++)
         json_object_set_new(line, met_metric_at(i)->name, number(f->z[i]));
     for (int i = 0; i < met_metric_count(); i++) {

@@ -20,6 +20,7 @@ typedef struct ex_epoch {               /* what training tells about one epoch *
     double loss, lr;                    /* loss NaN at 0: null in the file */
     double images_per_s, seconds, eval_seconds;
     double data_wait;                   /* share of this process's training; NaN: none */
+    ex_terms terms;                     /* of the loss: means over the steps */
 } ex_epoch;
 
 typedef struct ex_log {

@@ -347,6 +347,7 @@ static nn_status train_epoch(job *j, ex_epoch *e)
             count_memory(j, &j->stepped);
         at->step++;
         at->loss_sum += done.loss;
+        ex_terms_add(&at->term_sums, &done.terms);
         double took = ex_seconds() - from;
         at->epoch_seconds += took;
         j->trained += took;
@@ -356,6 +357,9 @@ static nn_status train_epoch(job *j, ex_epoch *e)
         NN_TRY(save_when_due(j, 0));
     }
     e->loss = at->loss_sum / at->step;
+    e->terms = at->term_sums;
+    for (int i = 0; i < e->terms.count; i++)
+        e->terms.list[i].value /= at->step;
     e->lr = at->lr;
     e->seconds = at->epoch_seconds;
     e->images_per_s = (double)at->step * c->top.batch / at->epoch_seconds;
@@ -415,6 +419,9 @@ static nn_status run_epoch(job *j)
     if (status == NN_EDIVERGED) {
         e.lr = j->at.lr;
         e.loss = e.images_per_s = e.data_wait = NAN;
+        e.terms = j->at.term_sums;
+        for (int i = 0; i < e.terms.count; i++)
+            e.terms.list[i].value = NAN;
         ex_log_diverged(&j->log, &e, &j->figures, j->err->text);
     }
     if (status != NN_OK || asked_to_stop)
@@ -434,6 +441,7 @@ static nn_status run_epoch(job *j)
     j->at.epoch++;
     j->at.step = 0;
     j->at.loss_sum = j->at.epoch_seconds = 0;
+    j->at.term_sums = (ex_terms){0};
     log_state(j, "running", 0, "", NULL);
     if (last || stop != NN_OK)                  /* that is written by finish() */
         return stop;

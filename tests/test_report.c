@@ -573,6 +573,33 @@ START_TEST(waiting_for_data_is_shown_where_it_was_measured)
 }
 END_TEST
 
+/* The page asks for numbers whose key it does not know: they must be some. */
+START_TEST(terms_of_the_loss_reach_the_page_as_numbers)
+{
+    const char *run[] = { healthy };
+    char *table;
+    nn_err err = {0};
+
+    put(healthy, "metrics.jsonl", with(rows_text, "\"loss\":-0.9375,",
+                                       "\"loss\":-0.9375,\"term/a\":0.5,"));
+    ck_assert_int_eq(report_on(1, run, &table, &err), NN_OK);
+    free(table);
+    char *html = slurp(page);
+    json_t *data = data_of(html);
+    json_t *a = json_object_get(json_object_get(run_of(data, 0), "curve"), "term/a");
+    ck_assert_uint_eq(json_array_size(a), 3);
+    ck_assert(json_is_null(json_array_get(a, 0)));
+    ck_assert_double_eq(number_at(a, 2), 0.5);
+    json_decref(data);
+    free(html);
+    put(healthy, "metrics.jsonl", with(rows_text, "\"loss\":-0.9375,",
+                                       "\"loss\":-0.9375,\"term/a\":\"much\","));
+    ck_assert_int_eq(report_on(1, run, &table, &err), NN_ERUN);
+    ck_assert_ptr_nonnull(strstr(err.text, "\"term/a\" is a text, wanted a number"));
+    free(table);
+}
+END_TEST
+
 START_TEST(the_table_alone_needs_no_page)
 {
     const char *run[] = { healthy };
@@ -1011,6 +1038,7 @@ Suite *suite_report(void)
     tcase_add_test(tc, the_table_sets_the_runs_side_by_side);
     tcase_add_test(tc, many_runs_get_a_line_each_and_share_what_they_share);
     tcase_add_test(tc, waiting_for_data_is_shown_where_it_was_measured);
+    tcase_add_test(tc, terms_of_the_loss_reach_the_page_as_numbers);
     tcase_add_test(tc, the_table_alone_needs_no_page);
     tcase_add_test(tc, colour_only_on_a_terminal_that_wants_it);
     tcase_add_test(tc, control_characters_never_reach_the_terminal);

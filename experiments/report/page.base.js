@@ -38,7 +38,7 @@ function svg(tag, attributes, ...children)
 
 function show(key, x)
 {
-  const m = METRICS[base(key)] || { digits: 3 };
+  const m = METRICS[base(key)] || wordsOf(key);
   if (!finite(x)) return '–';
   if (m.percent) return `${(100 * x).toFixed(m.digits)} %`;
   if (m.tiny && x !== 0 && Math.abs(x) < 10 ** (1 - m.digits)) return x.toExponential(1);

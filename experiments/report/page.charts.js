@@ -210,7 +210,7 @@ function sayChart(key)
 function curvePanel(plain)
 {
   const canvas = el('canvas', { role: 'img' }), title = el('h3', {});
-  const m = METRICS[plain] || { name: plain, read: '' };
+  const m = METRICS[plain] || wordsOf(plain);
   const panel = { plain, zoomed: false, canvas, chart: null };
   const zoom = el('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
     panel.zoomed = !panel.zoomed;
@@ -231,6 +231,9 @@ function curvePanel(plain)
   return panel;
 }
 
+/* "term/variance" of the loss, by the name that the method gave it. */
+const isTerm = key => key.startsWith('term/');
+
 const has = key => runs.some(r => column(r, key).some(finite));
 
 /* Every metric some run has, in the order of METRICS, unknown ones last. */
@@ -247,8 +250,11 @@ function metricKeys()
 
 function curves()
 {
-  const keys = metricKeys(), rest = keys.filter(k => !MAIN.includes(k));
-  for (const key of MAIN.filter(has)) charts.push(curvePanel(key));
+  const keys = metricKeys(), terms = keys.filter(isTerm);
+  const main = MAIN.filter(has);
+  if (terms.length > 1) main.splice(main[0] === 'loss' ? 1 : 0, 0, ...terms);
+  const rest = keys.filter(k => !main.includes(k));
+  for (const key of main) charts.push(curvePanel(key));
   $('charts').append(...charts.map(c => c.node));
   if (!charts.length) $('curves').hidden = true;
   if (!rest.length) $('more').hidden = true;

@@ -135,7 +135,7 @@ function numberTable()
 {
   const body = el('tbody', {}), columns = runs.length + 2;
   for (const key of metricKeys().filter(k => k !== 'lr' && k !== 'images_per_s')) {
-    const m = METRICS[key] || { name: key, read: '' }, embeds = ofEmbeddings(key);
+    const m = METRICS[key] || wordsOf(key), embeds = ofEmbeddings(key);
     body.append(el('tr', { class: 'metric' },
       el('th', { scope: 'rowgroup', colspan: columns },
         el('div', { class: 'stay' }, m.name, el('span', { class: 'read' }, m.read)))));
@@ -160,7 +160,7 @@ function numberTable()
 function rowTables()
 {
   const keys = metricKeys();
-  const name = k => (METRICS[k] || { name: k }).name;
+  const name = k => (METRICS[k] || wordsOf(k)).name;
   $('row-tables').append(...runs.flatMap((r, i) => [el('h3', {}, nameOf(i)),
     el('div', { class: 'scroll' }, el('table', { class: 'epochs' },
       el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'epoch'),

@@ -86,6 +86,12 @@ const METRICS = {
   'images_per_s': { name: 'Images per second', digits: 0,
     read: 'Training speed; it says nothing about the result.' },
 };
+/* For keys that are not among them. */
+const wordsOf = key => key.startsWith('term/')
+  ? { name: 'Term: ' + key.slice(5), digits: 4, tiny: true,
+      read: 'Its mean over the epoch, before its weight. The loss is the weighted sum of ' +
+        'its terms: see which of them fell, and which paid for it.' }
+  : { name: key, digits: 3, read: '' };
 const MAIN = ['loss', 'collapse/std', 'collapse/erank', 'collapse/mean_cos', 'eval/knn',
   'collapse/rankme', 'collapse/participation', 'collapse/lid_gmean'];
 const REFERENCE = 'isotropic';          /* what status.json's "reference" holds */
