@@ -82,8 +82,10 @@ static const struct number {
     { "seconds", offsetof(ex_place, seconds), 0 },
     { "collapsed", offsetof(ex_place, collapsed), 1 },
     { "resumed", offsetof(ex_place, resumed), 1 },
-    { "raw_pixel_knn", offsetof(ex_place, raw_pixel_knn), 0 },
-    { "untrained_knn", offsetof(ex_place, untrained_knn), 0 },
+    { "raw_pixel_knn", offsetof(ex_place, base.raw_pixel_knn), 0 },
+    { "untrained_knn", offsetof(ex_place, base.untrained_knn), 0 },
+    { "raw_pixel_linear", offsetof(ex_place, base.raw_pixel_linear), 0 },
+    { "untrained_linear", offsetof(ex_place, base.untrained_linear), 0 },
     { "untrained_erank", offsetof(ex_place, untrained_erank), 0 },
 };
 

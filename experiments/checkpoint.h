@@ -21,7 +21,8 @@ typedef struct ex_place {
     double epoch_seconds, seconds;      /* training in that epoch; the run so far */
     int collapsed;                      /* bad verdicts in a row */
     int resumed;                        /* how often it was gone on with */
-    double raw_pixel_knn, untrained_knn, untrained_erank;
+    ex_baselines base;
+    double untrained_erank;
 } ex_place;
 
 typedef struct ex_saver {

@@ -10,6 +10,7 @@
 
 #include "experiments/config_read.h"
 #include "experiments/init.h"
+#include "metrics/met.h"
 #include "nn/base.h"
 
 const nn_setting ex_top_table[] = {
@@ -36,6 +37,15 @@ const nn_setting ex_metrics_table[] = {
              "temperature of the votes, exp(cosine / t)"),
     NN_SET_I(ex_metrics, lid_k, 32, 2, 100000,
              "neighbours for local intrinsic dimension"),
+    NN_SET_C(ex_metrics, linear, EX_LINEAR_OFF, "off|last|every",
+             "linear probe of h: never, at the end, or at every evaluation"),
+    NN_SET_I(ex_metrics, linear_bank, 0, 0, 10000000,
+             "training images the linear probe learns from, 0 = all"),
+    NN_SET_C(ex_metrics, probe, MET_SGD, "ridge|sgd",
+             "how it learns: least squares at once, or logistic regression in epochs"),
+    NN_SET_I(ex_metrics, probe_epochs, 50, 1, 100000, "epochs of probe=sgd"),
+    NN_SET_F(ex_metrics, probe_lr, 0.1, 0, 1e3,
+             "learning rate of probe=sgd; 0: the best of .01, .1, 1 on a tenth held back"),
     NN_SET_END
 };
 

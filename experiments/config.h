@@ -21,7 +21,11 @@ typedef struct ex_top {                 /* keys outside any section */
 typedef struct ex_metrics {             /* section `metrics` */
     int every, samples, bank, knn_k, lid_k;
     double knn_t;
+    int linear, linear_bank, probe, probe_epochs;
+    double probe_lr;
 } ex_metrics;
+
+enum { EX_LINEAR_OFF, EX_LINEAR_LAST, EX_LINEAR_EVERY };
 
 typedef struct ex_alarm {               /* section `alarm` */
     int action, patience;

@@ -24,6 +24,22 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
+static int most(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+met_linear_settings ex_linear_settings(const ex_config *c, int classes)
+{
+    met_linear_settings s = met_linear_default;
+
+    s.protocol = (met_protocol)c->metrics.probe;
+    s.classes = classes;
+    s.epochs = c->metrics.probe_epochs;
+    s.lr = c->metrics.probe_lr;
+    return s;
+}
+
 ex_evaluator ex_evaluator_new(ex_run *run)
 {
     const ex_config *c = run->config;
@@ -37,11 +53,15 @@ ex_evaluator ex_evaluator_new(ex_run *run)
     e.bank = least(c->metrics.bank, run->train.n);
     e.k = least(c->metrics.lid_k, e.n - 1);
     e.knn_k = least(c->metrics.knn_k, e.bank);
+    if (c->metrics.linear != EX_LINEAR_OFF)
+        e.linear_bank = c->metrics.linear_bank
+            ? least(c->metrics.linear_bank, run->train.n) : run->train.n;
     e.part = 2 * c->top.batch; /* the longest part that split() makes is shorter */
     e.image = NN_NEW(a, float, pixels * (size_t)e.part);
     e.h = NN_NEW(a, float, (size_t)e.n * run->r);
     e.z = NN_NEW(a, float, (size_t)e.n * run->d);
-    e.feature = NN_NEW(a, float, (size_t)(e.n + e.bank) * run->r);
+    int probed = e.linear_bank ? e.linear_bank + run->test.n : 0;
+    e.feature = NN_NEW(a, float, (size_t)most(e.n + e.bank, probed) * run->r);
     for (int i = 0; i < met_metric_count(); i++) {
         const met_metric *m = met_metric_at(i);
         e.ideal_z[i] = m->ideal ? m->ideal(e.n, run->d, e.k) : NAN;
@@ -141,6 +161,22 @@ static double knn_of(ex_evaluator *e)
     return share;
 }
 
+double ex_linear(ex_evaluator *e)
+{
+    ex_run *run = e->run;
+    const data_images *train = &run->train, *test = &run->test;
+    const met_linear_settings s = ex_linear_settings(run->config, train->classes);
+    float *of_test = e->feature + (size_t)e->linear_bank * run->r;
+
+    if (!e->linear_bank)
+        return NAN;
+    features(e, NN_EVAL, train, e->linear_bank, e->feature, NULL);
+    features(e, NN_EVAL, test, test->n, of_test, NULL);
+    return stopped(e) ? NAN
+        : met_linear(&s, run->r, e->feature, train->label, e->linear_bank, of_test,
+                     test->label, test->n, &run->scratch);
+}
+
 int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
 {
     ex_run *run = e->run;
@@ -158,7 +194,8 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
     f->k = e->k;
     f->knn_k = e->knn_k;
     f->bank = e->bank;
-    f->knn = NAN;
+    f->knn = f->linear = NAN;
+    f->linear_bank = 0;
     for (int i = 0; i < EX_MOST_METRICS; i++)
         f->z[i] = f->h[i] = NAN;
     features(e, NN_BATCH, &run->test, e->n, e->h, e->z);
@@ -230,9 +267,33 @@ void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f)
     buffers(s, saved, SAVE);
     calibrate(e);
     ex_evaluate(e, 0, f);
+    f->linear = ex_linear(e);
+    f->linear_bank = e->linear_bank;
     buffers(s, saved, RESTORE);
     if (f->judged.verdict != MET_DIVERGED && erank >= 0 && isfinite(f->z[erank]))
         e->untrained_erank = f->z[erank];
+}
+
+/* So many training images of pixels, beside `others`, stay within most_raw. */
+static int raw_bank(const data_images *d, int bank, int others)
+{
+    size_t pixels = (size_t)d->h * d->w * d->c, most_images = most_raw / pixels;
+
+    if (most_images <= (size_t)others)
+        return 1;
+    most_images -= (size_t)others;
+    return (size_t)bank < most_images ? bank : (int)most_images;
+}
+
+/* Pixels of the first n images as floats, 0 to 255, in the arena. */
+static float *raw_pixels(const data_images *d, int n, nn_arena *a)
+{
+    size_t count = (size_t)n * d->h * d->w * d->c;
+    float *x = NN_NEW(a, float, count);
+
+    for (size_t i = 0; i < count; i++)
+        x[i] = d->pixel[i];
+    return x;
 }
 
 double ex_raw_pixel_knn(ex_evaluator *e)
@@ -240,20 +301,32 @@ double ex_raw_pixel_knn(ex_evaluator *e)
     ex_run *run = e->run;
     nn_arena *a = &run->scratch;
     const data_images *train = &run->train, *test = &run->test;
-    size_t pixels = (size_t)train->h * train->w * train->c, mark = nn_arena_mark(a);
-    size_t most = most_raw / pixels > (size_t)e->n ? most_raw / pixels - (size_t)e->n : 1;
-    int bank = (size_t)e->bank < most ? e->bank : (int)most;
+    size_t mark = nn_arena_mark(a);
+    int pixels = train->h * train->w * train->c, bank = raw_bank(train, e->bank, e->n);
     const met_knn_settings s = { .k = least(e->knn_k, bank),
                                  .temperature = run->config->metrics.knn_t,
                                  .classes = train->classes };
-    float *x = NN_NEW(a, float, pixels * (size_t)bank), *q = NN_NEW(a, float,
-                                                                   pixels * (size_t)e->n);
-    for (size_t i = 0; i < pixels * (size_t)bank; i++)
-        x[i] = train->pixel[i];
-    for (size_t i = 0; i < pixels * (size_t)e->n; i++)
-        q[i] = test->pixel[i];
-    double share =
-        met_knn(&s, (int)pixels, x, train->label, bank, q, test->label, e->n, a);
+    const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, e->n, a);
+    double share = met_knn(&s, pixels, x, train->label, bank, q, test->label, e->n, a);
+    nn_arena_rewind(a, mark);
+    return share;
+}
+
+double ex_raw_pixel_linear(ex_evaluator *e)
+{
+    ex_run *run = e->run;
+    nn_arena *a = &run->scratch;
+    const data_images *train = &run->train, *test = &run->test;
+    const met_linear_settings s = ex_linear_settings(run->config, train->classes);
+    size_t mark = nn_arena_mark(a);
+    int pixels = train->h * train->w * train->c,
+        bank = raw_bank(train, e->linear_bank, test->n);
+
+    if (!e->linear_bank)
+        return NAN;
+    const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, test->n, a);
+    double share = met_linear(&s, pixels, x, train->label, bank, q, test->label, test->n,
+                              a);
     nn_arena_rewind(a, mark);
     return share;
 }

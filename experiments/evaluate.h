@@ -11,7 +11,8 @@ enum { EX_MOST_METRICS = 32, EX_MAP_POINTS = 1000 };
 typedef struct ex_figures {
     int n, d, r, k, knn_k, bank;        /* as used, after clamping to the data */
     double z[EX_MOST_METRICS], h[EX_MOST_METRICS];      /* NaN: undefined */
-    double knn;
+    double knn, linear;                 /* linear NaN: not measured */
+    int linear_bank;                    /* training images of the probe; 0: none */
     met_judged judged;
     double *spectrum_z, *spectrum_h;    /* (d), (r): eigenvalues of unit rows */
     double *map; int points;            /* (points, 2) */
@@ -23,6 +24,7 @@ typedef struct ex_evaluator {
     ex_run *run;
     int n, bank, part;                  /* held-out images, bank, most images at a time */
     int k, knn_k;
+    int linear_bank;                    /* 0: no linear probe in this run */
     float *image, *h, *z, *feature;
     const volatile sig_atomic_t *stop;  /* set: give up between parts; NULL: never */
     double untrained_erank;             /* 0 until the untrained network was measured */
@@ -46,6 +48,24 @@ void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f);
 
 /* kNN on the pixels themselves: what no representation may fall below unnoticed. */
 double ex_raw_pixel_knn(ex_evaluator *e);
+
+/* The linear probe of h with running statistics: it learns from the first linear_bank
+ * training images without augmentation and is judged on all held-out ones, whatever
+ * metrics.samples is.  NaN without a probe, or when e->stop was set.  ex_evaluate leaves
+ * it out (NaN), as not every evaluation has one; ex_evaluate_untrained has it. */
+double ex_linear(ex_evaluator *e);
+
+/* The same of the pixels themselves. */
+double ex_raw_pixel_linear(ex_evaluator *e);
+
+/* Shares of held-out images that are known without training anything: what the figures
+ * of a run have to be held against.  NaN: not measured. */
+typedef struct ex_baselines {
+    double raw_pixel_knn, untrained_knn, raw_pixel_linear, untrained_linear;
+} ex_baselines;
+
+/* The protocol of the linear probe that a configuration asks for. */
+met_linear_settings ex_linear_settings(const ex_config *c, int classes);
 
 /* The index of a metric in ex_figures; -1 when there is none of this name. */
 int ex_metric_index(const char *name);

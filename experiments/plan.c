@@ -34,6 +34,10 @@ enum { QUERIES = 2048, ROWS = 1024 };
  * fraction of a second, and small products go other ways than those of their parts. */
 enum { WHOLE = 512 };
 
+/* From so many rows on a linear probe's buffers are full (metrics/linear.c): its batches
+ * and the blocks of rows of its sums. */
+enum { FULL = 1024 };
+
 static int least(int a, int b)
 {
     return a < b ? a : b;
@@ -188,6 +192,48 @@ static void rehearse_evaluation(rehearsal *r)
     r->metrics_scratch = larger(value_at(&metrics, n), value_at(&raw, 6 + 1));
 }
 
+/* Training images of the linear probe; 0: the run has none. */
+static int probed(const rehearsal *r)
+{
+    const ex_metrics *m = &r->plan->config->metrics;
+    int all = r->run.train.n;
+
+    if (m->linear == EX_LINEAR_OFF)
+        return 0;
+    return m->linear_bank ? least(m->linear_bank, all) : all;
+}
+
+/* The scratch of a linear probe on n rows of d features, all of them 0: memory does not
+ * depend on values, nor on how often the rows are gone through. */
+static double rehearse_probe(const rehearsal *r, int d, int n)
+{
+    const data_images *train = &r->run.train;
+    met_linear_settings s = ex_linear_settings(r->plan->config, train->classes);
+    nn_arena rows = {0}, scratch = {0};
+    const float *x = NN_NEW0(&rows, float, (size_t)n * d);
+
+    s.epochs = 1;
+    s.lambda = s.lr = 0.1;                      /* no search for a better one: time */
+    met_linear(&s, d, x, train->label, n, x, train->label, n, &scratch);
+    double peak = (double)scratch.peak;
+    nn_arena_free(&scratch);
+    nn_arena_free(&rows);
+    return peak;
+}
+
+/* It grows evenly with the rows once a probe's tiles and batches are full. */
+static double probe_scratch(const rehearsal *r, int d)
+{
+    int n = probed(r), first = most(n / 8, FULL);
+    curve c = {0};
+
+    if (2 * first >= n)
+        return rehearse_probe(r, d, n);
+    add_point(&c, first, rehearse_probe(r, d, first));
+    add_point(&c, 2 * first, rehearse_probe(r, d, 2 * first));
+    return value_at(&c, n);
+}
+
 static double lines(double bytes)               /* an arena hands out whole lines */
 {
     return ceil(bytes / 64) * 64;
@@ -198,6 +244,19 @@ static double figure_bytes(const ex_run *run, int n)
 {
     return lines(16.0 * least(n, EX_MAP_POINTS)) + lines(8.0 * run->d)
            + lines(8.0 * run->r);
+}
+
+/* The larger of the probe of h, whose features lie among the buffers, and of pixels. */
+static void rehearse_linear(rehearsal *r)
+{
+    const data_images *train = &r->run.train, *test = &r->run.test;
+    int d = train->h * train->w * train->c, n = probed(r);
+
+    if (!n)
+        return;
+    double pixels = lines(4.0 * n * d) + lines(4.0 * test->n * d) + probe_scratch(r, d);
+    r->metrics_scratch = larger(r->metrics_scratch, pixels);
+    r->metrics_scratch = larger(r->metrics_scratch, probe_scratch(r, r->run.r));
 }
 
 /* Bytes that the loader, the evaluator and the checkpoints will ask for at this batch.
@@ -242,6 +301,9 @@ static ex_peaks peaks_at(const rehearsal *r, int batch)
     const ex_metrics *m = &r->plan->config->metrics;
     int n = least(m->samples, r->run.test.n), bank = least(m->bank, r->run.train.n);
     int part = most(batch, most(longest_part(n, batch), longest_part(bank, batch)));
+    if (probed(r))
+        part = most(part, most(longest_part(probed(r), batch),
+                               longest_part(r->run.test.n, batch)));
     double batches, buffers, saving;
     ex_peaks p;
 
@@ -351,6 +413,7 @@ static nn_status rehearse(ex_plan *p, nn_err *err)
         count_parts(&r);
         climb(&r);
         rehearse_evaluation(&r);
+        rehearse_linear(&r);
         p->forward = value_at(&r.forward, c->top.batch);
         p->backward = value_at(&r.backward, c->top.batch);
         p->estimate = peaks_at(&r, c->top.batch);
@@ -404,13 +467,17 @@ static nn_status measure(ex_plan *p, nn_err *err)
     brief.bank = least(e.bank, p->config->top.batch);
     brief.k = least(e.k, brief.n - 1);
     brief.knn_k = least(e.knn_k, brief.bank);
+    brief.linear_bank = 0;
     lap(&from);
     ex_evaluate_untrained(&brief, &first);
     ex_raw_pixel_knn(&e);
+    ex_raw_pixel_linear(&e);
     p->start_seconds += lap(&from);
     ex_evaluate(&e, 0, &figures);
     p->evaluation_seconds = lap(&from);
-    p->start_seconds += p->evaluation_seconds;
+    ex_linear(&e);
+    p->linear_seconds = e.linear_bank ? lap(&from) : 0;
+    p->start_seconds += p->evaluation_seconds + p->linear_seconds;
 
     p->measured.forever = (double)run.forever.peak - figure_bytes(&run, brief.n);
     p->measured.step = (double)run.step.peak;
@@ -429,8 +496,11 @@ static void add_up(ex_plan *p)
     int every = c->metrics.every, epochs = c->top.epochs;
 
     p->evaluations = epochs / every + (epochs % every != 0);
+    p->probes = c->metrics.linear == EX_LINEAR_OFF ? 0
+                : c->metrics.linear == EX_LINEAR_LAST ? 1 : p->evaluations;
     p->seconds = p->start_seconds + (double)epochs * p->steps * p->step_seconds
-                 + p->evaluations * p->evaluation_seconds;
+                 + p->evaluations * p->evaluation_seconds
+                 + p->probes * p->linear_seconds;
 }
 
 /* ---- the command ------------------------------------------------------------------- */

@@ -41,7 +41,8 @@ typedef struct ex_plan {
     double forward, backward;           /* operations of products in one step */
     double file;                        /* bytes of a checkpoint, without its log */
     int steps_timed;                    /* 0: nothing was measured */
-    double step_seconds, start_seconds, evaluation_seconds, seconds;
+    int probes;                         /* linear probes after training has begun */
+    double step_seconds, start_seconds, evaluation_seconds, linear_seconds, seconds;
 } ex_plan;
 
 double ex_peaks_sum(const ex_peaks *p);

@@ -108,6 +108,9 @@ static void print_time(const ex_plan *p, FILE *out)
             p->steps_timed, p->threads);
     fprintf(out, "  evaluation  %s (1 measured)\n",
             time_text(p->evaluation_seconds, c, sizeof c));
+    if (p->probes)
+        fprintf(out, "  probe       %s (1 measured), %d time%s\n",
+                time_text(p->linear_seconds, c, sizeof c), p->probes, plural(p->probes));
 }
 
 void ex_plan_words(const ex_plan *p, FILE *out)
@@ -184,9 +187,10 @@ static void add_figures(json_t *o, const ex_plan *p)
         "evaluation", whole(p->buffers), "checkpoint", whole(p->saving)));
     json_object_set_new(o, "checkpoint_bytes", whole(p->file));
     json_object_set_new(o, "time", !timed ? json_null() : json_pack(
-        "{s:f, s:i, s:f, s:i, s:f, s:f}", "step_seconds", p->step_seconds,
+        "{s:f, s:i, s:f, s:i, s:f, s:i, s:f, s:f}", "step_seconds", p->step_seconds,
         "steps_measured", timed, "evaluation_seconds", p->evaluation_seconds,
-        "evaluations_measured", 1, "start_seconds", p->start_seconds, "seconds",
+        "evaluations_measured", 1, "linear_seconds", p->linear_seconds, "linear_probes",
+        p->probes, "start_seconds", p->start_seconds, "seconds",
         p->seconds));
 }
 

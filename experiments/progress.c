@@ -100,11 +100,12 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
 }
 
 void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
-                           double raw_pixel_knn, double untrained_knn)
+                           const ex_baselines *b)
 {
     int erank = ex_metric_index("collapse/erank");
 
-    p->untrained_knn = untrained_knn;
+    p->untrained_knn = b->untrained_knn;
+    p->linear = e->linear_bank > 0;
     p->start = ex_seconds();
     if (!p->out)
         return;
@@ -112,15 +113,19 @@ void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator
         p->out,
         "\nkNN without training: chance %.1f %%, raw pixels %.1f %%, untrained network"
         " %.1f %%\n",
-        100.0 / run->train.classes, 100 * raw_pixel_knn, 100 * untrained_knn);
+        100.0 / run->train.classes, 100 * b->raw_pixel_knn, 100 * b->untrained_knn);
+    if (p->linear)
+        fprintf(p->out, "linear probe without training: raw pixels %.1f %%, untrained"
+                " network %.1f %%\n", 100 * b->raw_pixel_linear,
+                100 * b->untrained_linear);
     fprintf(
         p->out,
         "perfect spread of z (d = %d, n = %d): sqrt(d)*std 1.00, effective rank %.1f\n\n",
         run->d, e->n, erank >= 0 ? e->ideal_z[erank] : NAN);
     fprintf(p->out,
-            "%sepoch     loss  sqrt(d)*std       erank     kNN  vs untrained  images/s"
+            "%sepoch     loss  sqrt(d)*std       erank     kNN  vs untrained%s  images/s"
             "  verdict%s\n",
-            BOLD(p), PLAIN(p));
+            BOLD(p), p->linear ? "   linear" : "", PLAIN(p));
     fflush(p->out);
 }
 
@@ -150,7 +155,7 @@ void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, i
 {
     char loss[32] = "-", speed[32] = "-", std[16] = "", rank[16] = "",
          cells[4 * GAUGE + 1];
-    char knn[16] = "", gain[16] = "";
+    char knn[16] = "", gain[16] = "", linear[24] = "";
     int at_std = ex_metric_index("collapse/std"),
         at_rank = ex_metric_index("collapse/erank");
 
@@ -162,7 +167,8 @@ void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, i
     if (e->epoch > 0)
         snprintf(speed, sizeof speed, "%.0f", e->images_per_s);
     if (!judged) {
-        fprintf(p->out, "%5d  %7s  %51s  %8s\n", e->epoch, loss, "", speed);
+        fprintf(p->out, "%5d  %7s  %*s  %8s\n", e->epoch, loss, p->linear ? 60 : 51, "",
+                speed);
         fflush(p->out);
         return;
     }
@@ -173,11 +179,15 @@ void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, i
     snprintf(knn, sizeof knn, "%.1f %%", 100 * f->knn);
     if (e->epoch > 0)
         snprintf(gain, sizeof gain, "%+.1f", 100 * (f->knn - p->untrained_knn));
+    if (p->linear && isfinite(f->linear))
+        snprintf(linear, sizeof linear, "  %5.1f %%", 100 * f->linear);
+    else if (p->linear)
+        snprintf(linear, sizeof linear, "%9s", "");
     const char *word = e->epoch > 0 ? met_verdict_word(f->judged.verdict) : "untrained";
     const char *colour = e->epoch > 0 ? verdict_colour(p, f->judged.verdict) : DIM(p);
-    fprintf(p->out, "%5d  %7s  %4s %s%s%s  %6s  %6s  %12s  %8s  %s%s%s\n", e->epoch, loss,
-            std, colour, gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells), PLAIN(p),
-            rank, knn, gain, speed, colour, word, PLAIN(p));
+    fprintf(p->out, "%5d  %7s  %4s %s%s%s  %6s  %6s  %12s%s  %8s  %s%s%s\n", e->epoch,
+            loss, std, colour, gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells),
+            PLAIN(p), rank, knn, gain, linear, speed, colour, word, PLAIN(p));
     fflush(p->out);
 }
 

@@ -11,6 +11,7 @@
 typedef struct ex_progress {
     FILE *out;                          /* NULL: quiet */
     int bar, colour, blocks;            /* what the terminals can do */
+    int linear;                         /* 1: a column for the linear probe */
     double start, drawn;                /* seconds: first step, last drawing */
     double untrained_knn;
     long before;                        /* steps done by earlier processes of the run */
@@ -23,7 +24,7 @@ double ex_seconds(void);
 void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FILE *out,
                        int quiet);
 void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
-                           double raw_pixel_knn, double untrained_knn);
+                           const ex_baselines *b);
 void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, double loss,
                       double images_per_s);
 /* judged = 0: an epoch without an evaluation, f is not looked at. */

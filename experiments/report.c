@@ -52,6 +52,8 @@ static void add_notes(ex_record *r)
     double epoch = ex_number_of(last, "epoch"), knn = ex_number_of(last, "eval/knn");
     double epochs = ex_number_of(r->status, "epochs");
     double untrained = ex_number_of(base, "untrained_knn");
+    double linear = ex_number_of(last, "eval/linear");
+    double linear_untrained = ex_number_of(base, "untrained_linear");
 
     if (strcmp(state, "finished") == 0 && epoch < epochs)
         ex_record_note(r, "the run says it has finished %.0f epochs, but its metrics end "
@@ -65,6 +67,9 @@ static void add_notes(ex_record *r)
         ex_record_note(r, "kNN of h, %.1f %%, is below the %.1f %% of the untrained "
                        "network: training has not improved the features", 100 * knn,
                        100 * untrained);
+    if (epoch > 0 && linear < linear_untrained)
+        ex_record_note(r, "the linear probe of h, %.1f %%, is below the %.1f %% of the "
+                       "untrained network", 100 * linear, 100 * linear_untrained);
 }
 
 /* ---- the data of the page --------------------------------------------------------- */

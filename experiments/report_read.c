@@ -384,7 +384,8 @@ static void append_epoch(json_t *list, json_t *v)
 
 static int counts_things(const char *key)
 {
-    static const char *const word[] = { "n", "d", "r", "k", "knn_k", "bank" };
+    static const char *const word[] = { "n", "d", "r", "k", "knn_k", "bank",
+                                        "linear_bank" };
     for (size_t i = 0; i < NN_COUNT(word); i++)
         if (strcmp(key, word[i]) == 0)
             return 1;

@@ -10,16 +10,18 @@
 /* Up to so many runs stand side by side: with their references they fill 100 columns. */
 enum { WIDE = 3 };
 
-enum { F_VERDICT, F_STATE, F_STD, F_ERANK, F_KNN, F_UNTRAINED, F_PIXELS, F_CHANCE, F_LOSS,
-       F_EPOCH, F_NDK, F_BANK, F_WAIT, FIELDS };
+enum { F_VERDICT, F_STATE, F_STD, F_ERANK, F_KNN, F_UNTRAINED, F_PIXELS, F_CHANCE,
+       F_LINEAR, F_LINEAR_UNTRAINED, F_LINEAR_PIXELS, F_LOSS, F_EPOCH, F_NDK, F_BANK, F_WAIT, FIELDS };
 
 static const char *const field_name[FIELDS] = {
     "verdict", "state", "sqrt(d)*std of z", "effective rank of z", "kNN of h",
-    "  untrained network", "  raw pixels", "  chance", "loss", "epoch", "n / d / k",
+    "  untrained network", "  raw pixels", "  chance", "linear probe of h",
+    "  untrained network", "  raw pixels (linear)", "loss", "epoch", "n / d / k",
     "kNN k / bank", "waiting for data",
 };
 static const char *const field_short[FIELDS] = {
-    "verdict", "state", "std", "erank", "kNN", "untrained", "pixels", "chance", "loss",
+    "verdict", "state", "std", "erank", "kNN", "untrained", "pixels", "chance",
+    "linear", "linear untrained", "linear pixels", "loss",
     "epoch", "n/d/k", "kNN k/bank", "waiting",
 };
 
@@ -78,6 +80,9 @@ static void fill_cells(const ex_record *r, cell *c)
     put_share(&c[F_UNTRAINED], ex_number_of(base, "untrained_knn"));
     put_share(&c[F_PIXELS], ex_number_of(base, "raw_pixel_knn"));
     put_share(&c[F_CHANCE], ex_number_of(base, "chance"));
+    put_share(&c[F_LINEAR], ex_number_of(row, "eval/linear"));
+    put_share(&c[F_LINEAR_UNTRAINED], ex_number_of(base, "untrained_linear"));
+    put_share(&c[F_LINEAR_PIXELS], ex_number_of(base, "raw_pixel_linear"));
     put_number(&c[F_LOSS], "%.4g", ex_number_of(row, "loss"));
     put_of(&c[F_EPOCH], "%.0f", ex_number_of(row, "epoch"),
            ex_number_of(r->status, "epochs"));
@@ -178,7 +183,10 @@ static void across(FILE *f, const ex_record *rec, int runs, const cell *c, int c
 /* Does field `k`, a fact about data or measurement, stand once for all runs? */
 static int is_shared(const cell *c, int runs, int k)
 {
-    if (k != F_PIXELS && k != F_CHANCE && k != F_NDK && k != F_BANK)
+    if (!c[k].text[0])
+        return 0;
+    if (k != F_PIXELS && k != F_CHANCE && k != F_LINEAR_PIXELS && k != F_NDK
+        && k != F_BANK)
         return 0;
     for (int i = 1; i < runs; i++)
         if (strcmp(c[k].text, c[i * FIELDS + k].text) != 0)
@@ -245,18 +253,22 @@ static void put_notes(FILE *f, const ex_record *rec, int runs)
 void ex_report_table(FILE *f, const ex_record *rec, int runs, int colour)
 {
     cell *c = calloc((size_t)runs * FIELDS, sizeof *c);
-    int finished = 1, waits = 0;
+    int finished = 1, waits = 0, probed = 0;
 
     NN_NEED(c, "out of memory for a table of %d runs", runs);
     for (int i = 0; i < runs; i++) {
         fill_cells(&rec[i], c + i * FIELDS);
         finished &= strcmp(c[i * FIELDS + F_STATE].text, "finished") == 0;
+        probed |= strcmp(c[i * FIELDS + F_LINEAR_UNTRAINED].text, "-") != 0;
         waits |= strcmp(c[i * FIELDS + F_WAIT].text, "-") != 0;
     }
     for (int i = 0; i < runs && finished; i++)      /* goes without saying */
         c[i * FIELDS + F_STATE].text[0] = 0;
     for (int i = 0; i < runs && !waits; i++)        /* nobody measured it */
         c[i * FIELDS + F_WAIT].text[0] = 0;
+    for (int i = 0; i < runs && !probed; i++)
+        for (int k = F_LINEAR; k <= F_LINEAR_PIXELS; k++)
+            c[i * FIELDS + k].text[0] = 0;
     if (runs <= WIDE)
         across(f, rec, runs, c, colour);
     else

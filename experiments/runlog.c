@@ -204,8 +204,7 @@ void ex_log_free(ex_log *l)
     *l = (ex_log){0};
 }
 
-void ex_log_baseline(ex_log *l, double raw_pixel_knn, double untrained_knn,
-                     const ex_evaluator *e)
+void ex_log_baseline(ex_log *l, const ex_baselines *b, const ex_evaluator *e)
 {
     json_t *ideal = json_object();
     char name[64];
@@ -217,8 +216,10 @@ void ex_log_baseline(ex_log *l, double raw_pixel_knn, double untrained_knn,
     }
     json_object_set_new(l->status, "reference", ideal);
     json_object_set_new(l->status, "baseline", json_pack(
-        "{s:f, s:o, s:o}", "chance", 1.0 / l->run->train.classes, "raw_pixel_knn",
-        number(raw_pixel_knn), "untrained_knn", number(untrained_knn)));
+        "{s:f, s:o, s:o, s:o, s:o}", "chance", 1.0 / l->run->train.classes,
+        "raw_pixel_knn", number(b->raw_pixel_knn), "untrained_knn",
+        number(b->untrained_knn), "raw_pixel_linear", number(b->raw_pixel_linear),
+        "untrained_linear", number(b->untrained_linear)));
 }
 
 void ex_log_state(ex_log *l, const char *state, int epoch, int exit_code,
@@ -274,12 +275,12 @@ static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
 {
     char name[64];
     json_t *line =
-        json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i}",
-                  "epoch", e->epoch, "loss", number(e->loss), "lr", number(e->lr),
+        json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i,"
+                  " s:i}", "epoch", e->epoch, "loss", number(e->loss), "lr", number(e->lr),
                   "images_per_s", number(e->images_per_s), "data_wait",
                   number(e->data_wait), "seconds", number(e->seconds), "eval_seconds",
                   number(e->eval_seconds), "n", f->n, "d", f->d, "r", f->r, "k", f->k,
-                  "knn_k", f->knn_k, "bank", f->bank);
+                  "knn_k", f->knn_k, "bank", f->bank, "linear_bank", f->linear_bank);
 
     NN_NEED(line, "a line of metrics.jsonl cannot be made");
     for (int i = 0; i < e->terms.count; i++) {
@@ -293,6 +294,7 @@ static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
         json_object_set_new(line, name, number(f->h[i]));
     }
     json_object_set_new(line, "eval/knn", number(f->knn));
+    json_object_set_new(line, "eval/linear", number(f->linear));
     json_object_set_new(line, "verdict",
                         json_string(met_verdict_word(f->judged.verdict)));
     json_object_set_new(line, "why", json_string(f->judged.why));
@@ -327,7 +329,8 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
 
     for (int i = 0; i < EX_MOST_METRICS; i++)
         none.z[i] = none.h[i] = NAN;
-    none.knn = NAN;
+    none.knn = none.linear = NAN;
+    none.linear_bank = 0;
     none.judged.verdict = MET_DIVERGED;
     snprintf(none.judged.why, sizeof none.judged.why, "%s", why);
     add_line(l, metrics_line(e, &none));
@@ -382,7 +385,8 @@ void ex_log_recall(const ex_log *l, ex_figures *f)
                *why = json_string_value(json_object_get(line, "why"));
     struct { const char *key; int *at; } whole[] = {
         { "n", &f->n }, { "d", &f->d }, { "r", &f->r }, { "k", &f->k },
-        { "knn_k", &f->knn_k }, { "bank", &f->bank }
+        { "knn_k", &f->knn_k }, { "bank", &f->bank },
+        { "linear_bank", &f->linear_bank }
     };
     char name[64];
 
@@ -394,6 +398,7 @@ void ex_log_recall(const ex_log *l, ex_figures *f)
         f->h[i] = figure(line, name);
     }
     f->knn = figure(line, "eval/knn");
+    f->linear = figure(line, "eval/linear");
     for (met_verdict v = MET_HEALTHY; v <= MET_DIVERGED; v++)
         if (word && strcmp(word, met_verdict_word(v)) == 0)
             f->judged.verdict = v;

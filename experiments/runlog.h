@@ -34,8 +34,7 @@ typedef struct ex_log {
 void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int threads);
 void ex_log_free(ex_log *l);
 
-void ex_log_baseline(ex_log *l, double raw_pixel_knn, double untrained_knn,
-                     const ex_evaluator *e);
+void ex_log_baseline(ex_log *l, const ex_baselines *b, const ex_evaluator *e);
 
 /* Adds a line to metrics and snapshots.  `sha256` stands in the last line of a run only,
  * otherwise NULL. */

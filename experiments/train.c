@@ -159,11 +159,14 @@ static nn_status measure_untrained(job *j)
 
     ex_evaluate_untrained(&j->evaluator, &j->figures);
     count_memory(j, &j->evaluated);
-    j->at.raw_pixel_knn = ex_raw_pixel_knn(&j->evaluator);
-    j->at.untrained_knn = j->figures.knn;
+    j->at.base = (ex_baselines){
+        .raw_pixel_knn = ex_raw_pixel_knn(&j->evaluator),
+        .raw_pixel_linear = ex_raw_pixel_linear(&j->evaluator),
+        .untrained_knn = j->figures.knn, .untrained_linear = j->figures.linear,
+    };
     j->at.untrained_erank = j->evaluator.untrained_erank;
     ex_profile_lap(&j->profile, "start: untrained network and raw pixels");
-    ex_log_baseline(&j->log, j->at.raw_pixel_knn, j->at.untrained_knn, &j->evaluator);
+    ex_log_baseline(&j->log, &j->at.base, &j->evaluator);
 
     ex_epoch e = { .loss = NAN, .lr = NAN, .images_per_s = NAN, .data_wait = NAN,
                    .eval_seconds = ex_seconds() - from };
@@ -175,8 +178,7 @@ static nn_status measure_untrained(job *j)
     ex_folder_remove(&j->folder, EX_PROFILE);
     NN_TRY(save(j));
     NN_TRY(ex_log_write(&j->log, j->err));
-    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, j->at.raw_pixel_knn,
-                          j->at.untrained_knn);
+    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, &j->at.base);
     ex_progress_epoch(&j->progress, &e, &j->figures, 1);
     return NN_OK;
 }
@@ -199,7 +201,7 @@ static nn_status go_on(job *j)
 
     j->before = at->seconds;
     j->evaluator.untrained_erank = at->untrained_erank;
-    ex_log_baseline(&j->log, at->raw_pixel_knn, at->untrained_knn, &j->evaluator);
+    ex_log_baseline(&j->log, &at->base, &j->evaluator);
     ex_log_recall(&j->log, &j->figures);
     ex_log_saved(&j->log, at->epoch, at->step, 0, 0);
     ex_profile_lap(&j->profile, "start: checkpoint");
@@ -216,8 +218,7 @@ static nn_status go_on(job *j)
     j->written = 1;
     ex_progress_note(&j->progress, "going on in epoch %d of %d after step %d of %d",
                      at->epoch + 1, j->config.top.epochs, at->step, j->run.steps);
-    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, at->raw_pixel_knn,
-                          at->untrained_knn);
+    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, &at->base);
     return NN_OK;
 }
 
@@ -374,8 +375,22 @@ static nn_status stopped_by_alarm(job *j)
                    met_verdict_word(j->figures.judged.verdict), j->figures.judged.why);
 }
 
+/* The probe of an evaluation that has one; 0: a signal came meanwhile. */
+static int probe(job *j, int last)
+{
+    int when = j->config.metrics.linear;
+
+    if (when == EX_LINEAR_EVERY || (when == EX_LINEAR_LAST && last)) {
+        j->figures.linear = ex_linear(&j->evaluator);
+        j->figures.linear_bank = j->evaluator.linear_bank;
+        return !asked_to_stop;
+    }
+    return 1;
+}
+
 static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
 {
+    int collapsed = j->at.collapsed;
     double from = ex_seconds();
     char sha[65];
 
@@ -383,9 +398,6 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
     int whole = ex_evaluate(&j->evaluator, e->loss, &j->figures);
     if (!whole)                                 /* done again by whoever goes on */
         return NN_EAGAIN;
-    count_memory(j, &j->evaluated);
-    e->eval_seconds = j->last_evaluation = ex_seconds() - from;
-    ex_profile_lap(&j->profile, "evaluation");
     met_verdict v = j->figures.judged.verdict;
     if (v == MET_DIVERGED)
         return nn_fail(j->err, NN_EDIVERGED,
@@ -396,6 +408,13 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
                        j->saver.saved.epoch + 1, j->saver.saved.step);
     j->at.collapsed = v == MET_DIMENSIONAL || v == MET_COMPLETE ? j->at.collapsed + 1 : 0;
     int stop = alarm_stops(j);
+    if (!probe(j, last || stop)) {
+        j->at.collapsed = collapsed;
+        return NN_EAGAIN;
+    }
+    count_memory(j, &j->evaluated);
+    e->eval_seconds = j->last_evaluation = ex_seconds() - from;
+    ex_profile_lap(&j->profile, "evaluation");
     if (last || stop)
         ex_weights_sha256(&j->run.store, sha);
     ex_log_epoch(&j->log, e, &j->figures, last || stop ? sha : NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "experiments/evaluate.h"
 #include "tests/program.h"
 #include "tests/saved.h"
 #include "tests/strike.h"
@@ -157,6 +158,195 @@ START_TEST(a_term_that_is_no_number_is_refused)
 }
 END_TEST
 
+/* ---- the linear probe -------------------------------------------------------------- */
+
+static int is_null(const json_t *line, const char *key)
+{
+    return json_is_null(json_object_get(line, key));
+}
+
+/* 24 training and 6 held-out images, all of which are classified whatever
+ * metrics.samples is; epoch 0 always has a probe when the run has one. */
+START_TEST(the_probe_runs_when_it_is_asked_for)
+{
+    static const struct { const char *also; int probed[1 + EPOCHS]; } when[] = {
+        { ", linear: off", { 0, 0, 0, 0 } },
+        { ", linear: last, linear_bank: 20", { 1, 0, 0, 1 } },
+        { ", linear: every, linear_bank: 20", { 1, 1, 1, 1 } },
+        { ", linear: every, linear_bank: 20, every: 2", { 1, 0, 1, 1 } },
+    };
+    configure(SIMSIAM, when[_i].also);
+    const char *folder = trained();
+    const json_t *lines = lines_of(folder), *base, *o;
+    json_t *status = program_json(folder, "status.json");
+    double test = at(json_object_get(status, "data"), "test");
+    size_t i;
+
+    json_array_foreach(lines, i, o) {
+        int on = when[_i].probed[(int)at(o, "epoch")];
+        ck_assert_double_eq(at(o, "linear_bank"), on ? 20 : 0);
+        ck_assert_msg(is_null(o, "eval/linear") == !on, "epoch %g", at(o, "epoch"));
+        if (on)
+            ck_assert_double_eq_tol(fmod(at(o, "eval/linear") * test + 0.5, 1), 0.5, 1e-6);
+    }
+    base = json_object_get(status, "baseline");
+    ck_assert_int_eq(is_null(base, "raw_pixel_linear"), _i == 0);
+    ck_assert(json_equal(json_object_get(base, "untrained_linear"),
+                         json_object_get(json_array_get(lines, 0), "eval/linear")));
+}
+END_TEST
+
+START_TEST(a_probe_leaves_no_trace_in_the_weights)
+{
+    configure(SIMSIAM, ", linear: every");
+    const char *probed = program_keep(strdup(saved_sha256(trained())));
+    program_remove("plain");
+    configure(SIMSIAM, "");
+    ck_assert_str_eq(saved_sha256(trained()), probed);
+}
+END_TEST
+
+START_TEST(a_probe_outlives_a_stop)
+{
+    static const char *const also[] = { ", linear: every, probe_epochs: 3",
+                                        ", linear: last, probe_epochs: 3" };
+    if (!strike_able())
+        return;
+    configure(SIMSIAM, also[_i]);
+    stop_everywhere();
+}
+END_TEST
+
+START_TEST(people_see_the_probe_beside_its_baselines)
+{
+    configure(SIMSIAM, ", linear: last");
+    program_result r = program("train", "a.yaml", "--threads=1", NULL);
+    ck_assert_msg(strstr(r.out, "\nlinear probe without training: raw pixels "), "%s",
+                  r.out);
+    ck_assert_msg(strstr(r.out, "vs untrained   linear  images/s"), "%s", r.out);
+    program_write("b.yaml", SIMSIAM REST "metrics: {samples: 12, bank: 16}\n");
+    r = program("train", "b.yaml", "--threads=1", NULL);
+    ck_assert_ptr_null(strstr(r.out, "linear"));
+}
+END_TEST
+
+/* A run in this process, its weights as they are drawn. */
+typedef struct inside { nn_arena text; ex_config config; ex_run run; } inside;
+
+static void begin_inside(inside *s)
+{
+    nn_err err = {0};
+
+    *s = (inside){0};
+    ck_assert_msg(ex_config_load(&s->config, "a.yaml", 0, NULL, &s->text, &err) == NN_OK,
+                  "%s", err.text);
+    ck_assert_msg(ex_run_build(&s->run, &s->config, &err) == NN_OK, "%s", err.text);
+}
+
+static void end_inside(inside *s)
+{
+    ex_run_free(&s->run);
+    nn_arena_free(&s->text);
+}
+
+/* h of the first n images, one at a time: what a row is does not depend on the others
+ * where BatchNorm has running statistics. */
+static float *one_by_one(inside *s, const data_images *d, int n)
+{
+    const ex_run *run = &s->run;
+    size_t pixels = (size_t)d->h * d->w * d->c;
+    float *h = program_keep(malloc(sizeof *h * (size_t)(n * run->r)));
+    float *x = program_keep(malloc(sizeof *x * pixels));
+    nn_arena step = {0}, scratch = {0};
+    nn_tape t;
+
+    nn_tape_start(&t, &step, &scratch);
+    t.mode = NN_EVAL;
+    t.record = 0;
+    for (int i = 0; i < n; i++) {
+        data_plain(d, NULL, i, 1, x);
+        nn_node *in = nn_input(&t, nn_shape4(1, d->h, d->w, d->c), x, 0);
+        const nn_node *out = s->config.model->forward(&t, run->model_state, in);
+        memcpy(h + (size_t)i * run->r, out->val, sizeof *h * (size_t)run->r);
+        nn_tape_reset(&t);
+    }
+    nn_tape_free(&t);
+    nn_arena_free(&step);
+    nn_arena_free(&scratch);
+    return h;
+}
+
+/* After some steps, by hand: features, then the probe by both protocols.  60 held-out
+ * images, so that one that is left out or mixed up shows.  And the same of pixels. */
+START_TEST(the_probe_reads_h_of_all_held_out_images)
+{
+    enum { N = 900 };
+    inside s;
+
+    program_write("a.yaml", SIMSIAM
+                  "model: {name: conv3}\n"
+                  "data: {name: shapes, size: 1000}\n"
+                  "optim: {name: sgd, base_lr: 0.1}\n"
+                  "batch: 32\n"
+                  "metrics: {samples: 10, linear: last, linear_bank: 900, "
+                  "probe_epochs: 10}\n");
+    begin_inside(&s);
+    ex_evaluator e = ex_evaluator_new(&s.run);
+    for (int i = 0; i < 5; i++) {
+        data_batch b = data_loader_get(s.run.loader, 0, i);
+        ex_run_step(&s.run, &b);
+    }
+    const data_images *train = &s.run.train, *test = &s.run.test;
+    met_linear_settings p = met_linear_default;
+    p.classes = train->classes;
+    p.epochs = 10;
+    ck_assert_int_ge(test->n, 60);
+    float *h = one_by_one(&s, train, N), *of_test = one_by_one(&s, test, test->n);
+    for (p.protocol = MET_RIDGE; p.protocol <= MET_SGD; p.protocol++) {
+        s.config.metrics.probe = (int)p.protocol;
+        double want = met_linear(&p, s.run.r, h, train->label, N, of_test, test->label,
+                                 test->n, &s.run.scratch);
+        ck_assert_double_eq(ex_linear(&e), want);
+        ck_assert_double_gt(want, 0.15);        /* chance is 0.1: features, not noise */
+    }
+    int pixels = train->h * train->w * train->c;
+    float *x = program_keep(malloc(sizeof *x * (size_t)pixels * N));
+    float *q = program_keep(malloc(sizeof *q * (size_t)pixels * (size_t)test->n));
+    for (int i = 0; i < pixels * N; i++)
+        x[i] = train->pixel[i];
+    for (int i = 0; i < pixels * test->n; i++)
+        q[i] = test->pixel[i];
+    p.protocol = MET_SGD;                       /* 3072 columns take the ridge a while */
+    double want = met_linear(&p, pixels, x, train->label, N, q, test->label, test->n,
+                             &s.run.scratch);
+    ck_assert_double_eq(ex_raw_pixel_linear(&e), want);
+    end_inside(&s);
+}
+END_TEST
+
+/* Without it the statistics 0 and 1 would be used, which say nothing of these data: the
+ * features of the calibrated network have unit variance before the last ReLU, so that
+ * both figures, which differ, are seen. */
+START_TEST(the_untrained_network_is_probed_with_statistics_of_its_own)
+{
+    inside s;
+    ex_figures f = {0};
+
+    program_write("a.yaml", SIMSIAM
+                  "model: {name: conv3}\n"
+                  "data: {name: shapes, size: 600}\n"
+                  "batch: 32\n"
+                  "metrics: {samples: 10, linear: last, probe_epochs: 4}\n");
+    begin_inside(&s);
+    ex_evaluator e = ex_evaluator_new(&s.run);
+    ex_evaluate_untrained(&e, &f);
+    ck_assert(isfinite(f.linear));
+    ck_assert_double_ne(f.linear, ex_linear(&e));
+    ck_assert_int_eq(f.linear_bank, 600);
+    end_inside(&s);
+}
+END_TEST
+
 Suite *suite_figures(void)
 {
     Suite *s = suite_create("figures");
@@ -168,6 +358,12 @@ Suite *suite_figures(void)
     tcase_add_test(tc, terms_outlive_a_stop);
     tcase_add_test(tc, terms_of_a_diverged_run_are_null);
     tcase_add_loop_test(tc, a_term_that_is_no_number_is_refused, 0, 4);
+    tcase_add_loop_test(tc, the_probe_runs_when_it_is_asked_for, 0, 4);
+    tcase_add_test(tc, a_probe_leaves_no_trace_in_the_weights);
+    tcase_add_loop_test(tc, a_probe_outlives_a_stop, 0, 2);
+    tcase_add_test(tc, people_see_the_probe_beside_its_baselines);
+    tcase_add_test(tc, the_probe_reads_h_of_all_held_out_images);
+    tcase_add_test(tc, the_untrained_network_is_probed_with_statistics_of_its_own);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -166,6 +166,38 @@ START_TEST(memory_of_evaluations_is_foretold)
 }
 END_TEST
 
+/* The probe of pixels is the largest thing of these runs (2500 x 3072 floats, their
+ * held-out images, and as much again for the ridge), and with fewer than 2048 rows it is
+ * rehearsed as it is.  One epoch: memory does not depend on more, time does. */
+START_TEST(memory_of_a_linear_probe_is_foretold)
+{
+    static const char *const pairs[][2] = {
+        { "metrics.linear_bank=0", "metrics.linear=every" },
+        { "metrics.linear_bank=300", "metrics.linear=last" },
+    };
+    write_config("mlp");
+    program_result r = program("plan", "a.yaml", "--json", "--threads=2",
+                               "data.size=2500", "metrics.probe_epochs=1", pairs[_i][0],
+                               pairs[_i][1], NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    json_t *p = program_parse(r.out);
+    ck_assert_double_eq(number_at(p, "memory.estimated.forever"),
+                        number_at(p, "memory.measured.forever"));
+    ck_assert_double_eq_tol(number_at(p, "memory.estimated.bytes")
+                            / number_at(p, "memory.measured.bytes"), 1, 0.02);
+    ck_assert_double_eq_tol(number_at(p, "memory.estimated.step_evaluation")
+                            / number_at(p, "memory.measured.step_evaluation"), 1, 0.02);
+    r = program("train", "a.yaml", "--quiet", "--threads=2", "data.size=2500",
+                "metrics.probe_epochs=1", pairs[_i][0], pairs[_i][1], NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    json_t *status = program_json(program_run_folder("runs"), "status.json");
+    ck_assert_double_eq(number_at(p, "memory.measured.bytes"),
+                        number_at(status, "memory.bytes"));
+    ck_assert_double_eq(number_at(p, "time.linear_probes"), 1);
+    ck_assert_double_gt(number_at(p, "time.linear_seconds"), 0);
+}
+END_TEST
+
 /* The bank of 100 images is one part, whether a batch is 64 or 100 images; at 50 it is
  * two. */
 START_TEST(evaluations_see_longer_parts_than_a_batch)
@@ -511,6 +543,7 @@ Suite *suite_plan(void)
                         nn_model_count());
     tcase_add_loop_test(tc, any_batch_can_be_planned, 0, 5);
     tcase_add_loop_test(tc, memory_of_evaluations_is_foretold, 0, 2);
+    tcase_add_loop_test(tc, memory_of_a_linear_probe_is_foretold, 0, 2);
     tcase_add_test(tc, evaluations_see_longer_parts_than_a_batch);
     tcase_add_test(tc, work_is_counted_as_by_hand);
     tcase_add_test(tc, time_adds_up);

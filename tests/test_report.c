@@ -573,6 +573,37 @@ START_TEST(waiting_for_data_is_shown_where_it_was_measured)
 }
 END_TEST
 
+/* Three rows where a run has a probe; its untrained figure tells that it has one. */
+START_TEST(a_linear_probe_is_shown_where_there_is_one)
+{
+    const char *run[] = { collapsed, healthy };
+    char *table;
+    nn_err err = {0};
+
+    put(healthy, "metrics.jsonl", with(rows_text, "\"eval/knn\":0.8275,",
+                                       "\"eval/knn\":0.8275,\"eval/linear\":0.7013,"
+                                       "\"linear_bank\":100,"));
+    put(healthy, "status.json", with(status_text, "\"raw_pixel_knn\":0.8066,",
+                                     "\"raw_pixel_knn\":0.8066,\"raw_pixel_linear\":"
+                                     "0.84,\"untrained_linear\":0.71,"));
+    ck_assert_int_eq(report_on(2, run, &table, &err), NN_OK);
+    ck_assert_msg(strstr(table,
+        "  chance               50.0 %               50.0 %\n"
+        "linear probe of h      -                    70.1 %\n"
+        "  untrained network    -                    71.0 %\n"
+        "  raw pixels (linear)  -                    84.0 %\n"
+        "loss "), "%s", table);
+    ck_assert_msg(strstr(table, "stop_gradient=true: the linear probe of h, 70.1 %, is "
+                         "below the 71.0 % of the untrained network\n"), "%s", table);
+    free(table);
+    put(healthy, "metrics.jsonl", with(rows_text, "\"eval/knn\":0.8275,",
+                                       "\"eval/knn\":0.8275,\"eval/linear\":\"x\","));
+    ck_assert_int_eq(report_on(2, run, &table, &err), NN_ERUN);
+    ck_assert_ptr_nonnull(strstr(err.text, "\"eval/linear\" is a text"));
+    free(table);
+}
+END_TEST
+
 /* The page asks for numbers whose key it does not know: they must be some. */
 START_TEST(terms_of_the_loss_reach_the_page_as_numbers)
 {
@@ -1038,6 +1069,7 @@ Suite *suite_report(void)
     tcase_add_test(tc, the_table_sets_the_runs_side_by_side);
     tcase_add_test(tc, many_runs_get_a_line_each_and_share_what_they_share);
     tcase_add_test(tc, waiting_for_data_is_shown_where_it_was_measured);
+    tcase_add_test(tc, a_linear_probe_is_shown_where_there_is_one);
     tcase_add_test(tc, terms_of_the_loss_reach_the_page_as_numbers);
     tcase_add_test(tc, the_table_alone_needs_no_page);
     tcase_add_test(tc, colour_only_on_a_terminal_that_wants_it);

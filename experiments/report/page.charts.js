@@ -104,11 +104,9 @@ function referencesOf(key)
   runs.forEach((r, i) => {
     if (state.hidden.has(i) || !epochsOf(r).length) return;
     if (key === 'collapse/std') add(data.limits.collapse_std, 'collapse', i, true);
-    if (b === 'eval/knn') {
-      const s = r.status.baseline || {};
-      add(s.chance, 'chance', i);
-      add(s.untrained_knn, 'untrained', i);
-      add(s.raw_pixel_knn, 'raw pixels', i);
+    if (BASELINES[b]) {
+      for (const [word, k] of BASELINES[b])
+        add(nested(r, 'baseline', k), word.split(' network')[0], i);
     } else {
       add(nested(r, 'reference', key), REFERENCE, i);
     }
@@ -240,7 +238,7 @@ const has = key => runs.some(r => column(r, key).some(finite));
 function metricKeys()
 {
   const skip = new Set(['epoch', 'seconds', 'eval_seconds', 'n', 'd', 'r', 'k', 'knn_k',
-    'bank', 'data_wait']);
+    'bank', 'linear_bank', 'data_wait']);
   const all = new Set(Object.keys(METRICS));
   for (const r of runs)
     for (const key of Object.keys(r.curve))

@@ -15,13 +15,15 @@ function gauge(label, value, fraction, marked, key)
     key ? el('span', { class: 'key' }, key) : null);
 }
 
-function knnKey(r)
+/* A share of right classes beside what it has to be held against. */
+function accuracy(r, key, word)
 {
-  const b = r.status.baseline || {};
-  const marked = [['chance', b.chance], ['untrained network', b.untrained_knn],
-    ['raw pixels', b.raw_pixel_knn]].filter(p => finite(p[1]));
-  return marked.length ? 'marks: ' +
-    marked.map(([word, x]) => `${word} ${show('eval/knn', x)}`).join(' · ') : null;
+  const marked = BASELINES[key].map(([name, k]) => [name, nested(r, 'baseline', k)])
+    .filter(p => finite(p[1]));
+  const value = lastOf(r, key);
+  return gauge(word, show(key, value), value, marked.map(p => p[1]),
+    marked.length ? 'marks: ' +
+      marked.map(([name, x]) => `${name} ${show(key, x)}`).join(' · ') : null);
 }
 
 function strip(r)
@@ -40,19 +42,20 @@ function strip(r)
     })));
 }
 
-/* The three numbers the verdict and its reader look at first. */
+/* The numbers the verdict and its reader look at first. */
 function gauges(r)
 {
-  const d = lastOf(r, 'd'), std = lastOf(r, 'collapse/std'), knn = lastOf(r, 'eval/knn');
+  const d = lastOf(r, 'd'), std = lastOf(r, 'collapse/std');
   const erank = lastOf(r, 'collapse/erank'), rank = show('collapse/erank', erank);
-  const b = r.status.baseline || {}, limit = data.limits.collapse_std;
+  const limit = data.limits.collapse_std;
   return [
     gauge('√d · std of z', show('collapse/std', std), std, [limit],
       `mark: under ${limit} is a complete collapse`),
     gauge('effective rank of z', finite(erank) && finite(d) ? `${rank} of ${d}` : rank,
       erank / d, []),
-    gauge('kNN accuracy of h', show('eval/knn', knn), knn,
-      [b.chance, b.untrained_knn, b.raw_pixel_knn], knnKey(r)),
+    accuracy(r, 'eval/knn', 'kNN accuracy of h'),
+    ...(finite(lastOf(r, 'eval/linear'))
+      ? [accuracy(r, 'eval/linear', 'linear probe of h')] : []),
   ];
 }
 
@@ -120,9 +123,8 @@ const agreedNumber = (key, group, k) => agreed(r => {
 
 function referenceText(key)
 {
-  if (base(key) === 'eval/knn')
-    return [['chance', 'chance'], ['untrained network', 'untrained_knn'],
-      ['raw pixels', 'raw_pixel_knn']]
+  if (BASELINES[base(key)])
+    return BASELINES[base(key)]
       .map(([word, k]) => `${word} ${agreedNumber(key, 'baseline', k)}`).join('; ');
   const some = runs.some(r => finite(nested(r, 'reference', key)));
   const ideal = some ? `${agreedNumber(key, 'reference', key)} ${REFERENCE}` : '';

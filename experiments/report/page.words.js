@@ -50,7 +50,8 @@ const METRICS = {
       'differences, so it can stay high through a collapse: hold it against the ' +
       'untrained network.' },
   'eval/linear': { name: 'Linear probe', digits: 1, percent: true,
-    read: 'How often a linear classifier on h tells the class.' },
+    read: 'How often a linear classifier on h tells the class of all held-out images. ' +
+      'What a plane can part only: hold it against raw pixels and the untrained network.' },
   'collapse/uniformity': { name: 'Uniformity', digits: 2,
     read: 'How evenly embeddings fill the sphere: lower is more even, 0 is a single ' +
       'point. It hardly notices unused directions.' },
@@ -86,6 +87,13 @@ const METRICS = {
   'images_per_s': { name: 'Images per second', digits: 0,
     read: 'Training speed; it says nothing about the result.' },
 };
+/* What stands in status.json's "baseline" for a share of right classes. */
+const BASELINES = {
+  'eval/knn': [['chance', 'chance'], ['untrained network', 'untrained_knn'],
+    ['raw pixels', 'raw_pixel_knn']],
+  'eval/linear': [['chance', 'chance'], ['untrained network', 'untrained_linear'],
+    ['raw pixels', 'raw_pixel_linear']],
+};
 /* For keys that are not among them. */
 const wordsOf = key => key.startsWith('term/')
   ? { name: 'Term: ' + key.slice(5), digits: 4, tiny: true,
@@ -93,5 +101,5 @@ const wordsOf = key => key.startsWith('term/')
         'its terms: see which of them fell, and which paid for it.' }
   : { name: key, digits: 3, read: '' };
 const MAIN = ['loss', 'collapse/std', 'collapse/erank', 'collapse/mean_cos', 'eval/knn',
-  'collapse/rankme', 'collapse/participation', 'collapse/lid_gmean'];
+  'eval/linear', 'collapse/rankme', 'collapse/participation', 'collapse/lid_gmean'];
 const REFERENCE = 'isotropic';          /* what status.json's "reference" holds */
