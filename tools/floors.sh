@@ -34,7 +34,7 @@ includes()
         if (path ~ /^nn\/tensor\./)                              return 3
         if (path ~ /^nn\/(tape\.|watch\.|profile\.|op\.h$|ops\.def$)/)     return 4
         if (path ~ /^nn\/ops?[.\/]/)                             return 5
-        if (path ~ /^nn\/layer\./)                               return 6
+        if (path ~ /^nn\/(layer|jacobian)\./)                    return 6
         if (path ~ /^nn\/(models?|quants?)[.\/]/)                return 7
         if (path ~ /^(ssl|optim|data|metrics)\//)                return 8
         if (path ~ /^(experiments|tests|bench)\//)               return 9
