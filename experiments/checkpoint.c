@@ -366,3 +366,120 @@ nn_status ex_saver_load(ex_saver *s, ex_run *run, const ex_folder *folder, ex_lo
     return NN_OK;
 }
 
+/* ---- looking ----------------------------------------------------------------------- */
+
+/* The mean loss that the newest line of the log tells; 0 for the untrained network. */
+static double logged_loss(const ex_tensors *f, const char *name)
+{
+    const ex_tensor *log = ex_tensors_find(f, name);
+    const char *text = log ? log->data : NULL, *end = text + (log ? log->bytes : 0),
+               *from = end;
+
+    if (!text || end == text)
+        return 0;
+    for (from = end - 1; from > text && from[-1] != '\n'; from--)
+        ;
+    json_t *line = json_loadb(from, (size_t)(end - from), 0, NULL);
+    const json_t *loss = json_object_get(line, "loss");
+    double x = json_is_number(loss) ? json_number_value(loss) : 0;
+    json_decref(line);
+    return x;
+}
+
+/* Settings of the checkpoint without section `init`, which only says where weights began,
+ * and whose file need not be there any more. */
+static void compare_settings(const ex_run *run, const char *there, char *out, size_t size)
+{
+    ex_words w = { .at = out, .size = size };
+    char *text = calloc(strlen(there) + 1, 1), *to = text;
+
+    NN_NEED(text, "out of memory: settings of a checkpoint");
+    for (const char *l = there, *next; *l; l = next) {
+        size_t line = strcspn(l, "\n");
+        line += l[line] == '\n';
+        next = l + line;
+        if (strncmp(l, "init.", 5) != 0)
+            to = mempcpy(to, l, line);
+    }
+    ex_settings_same(run->config, text, &w);
+    free(text);
+}
+
+static int is_fingerprint(const ex_tensors *f, const char *word, uint64_t print)
+{
+    const char *text = ex_tensors_word(f, word);
+    char want[20];
+    snprintf(want, sizeof want, "%016" PRIx64, print);
+    return text && strcmp(text, want) == 0;
+}
+
+/* Every tensor of the network, and none that is neither its nor a run's own. */
+static nn_status take_network(ex_run *run, const ex_tensors *f, const char *path,
+                              nn_err *err)
+{
+    const nn_store *store = &run->store;
+    char list[3000] = "", a[128], b[128];
+    ex_words w = { .at = list, .size = sizeof list };
+    size_t most = 0;
+
+    for (int i = 0; i < store->count; i++) {
+        const nn_param *p = store->list[i];
+        ex_tensor want = ex_tensor_of(p->name, &p->shape, p->val);
+        const ex_tensor *t = ex_tensors_find(f, p->name);
+        const char *comma = w.count ? ", " : "";
+        most = want.bytes > most ? want.bytes : most;
+        if (!t)
+            ex_say(&w, "%s%s is missing", comma, p->name);
+        else if (!ex_tensor_same(t, &want))
+            ex_say(&w, "%s%s is %s and should be %s", comma, p->name,
+                   ex_tensor_text(t, a, sizeof a), ex_tensor_text(&want, b, sizeof b));
+    }
+    for (int i = 0; i < f->count; i++) {
+        const char *name = f->list[i].name;
+        if (strncmp(name, "optim.", 6) != 0 && strncmp(name, "run.", 4) != 0
+            && !nn_store_find(store, name))
+            ex_say(&w, "%s%s is not known", w.count ? ", " : "", name);
+    }
+    ex_say_rest(&w);
+    if (w.count)
+        return nn_fail(err, NN_ECHECKPOINT, "%s: does not fit the network of the run's"
+                       " config.yaml: %s", path, list);
+    size_t mark = nn_arena_mark(&run->scratch);
+    float *room = nn_arena_alloc(&run->scratch, most);
+    for (int i = 0; i < store->count; i++) {
+        const nn_param *p = store->list[i];
+        ex_tensor to = ex_tensor_of(p->name, &p->shape, p->val);
+        ex_tensor_take(ex_tensors_find(f, p->name), &to, room);
+    }
+    nn_arena_rewind(&run->scratch, mark);
+    return NN_OK;
+}
+
+nn_status ex_checkpoint_look(ex_run *run, const char *path, ex_seen *seen, nn_err *err)
+{
+    ex_tensors f;
+
+    *seen = (ex_seen){0};
+    nn_status status = ex_tensors_read(&f, path, err);
+    const char *wrong = status == NN_OK ? place_from(&f, &seen->at) : NULL,
+               *settings = ex_tensors_word(&f, "settings"),
+               *bits = ex_tensors_word(&f, "bits");
+    if (status == NN_OK && !f.checked)
+        status = nn_fail(err, NN_ECHECKPOINT, "%s: carries no SHA-256 of its own, so it is"
+                         " damaged or of another program", path);
+    else if (wrong)
+        status = nn_fail(err, NN_ECHECKPOINT, "%s: does not tell its '%s'", path, wrong);
+    if (status == NN_OK)
+        status = take_network(run, &f, path, err);
+    if (status == NN_OK) {
+        seen->loss = seen->at.step ? seen->at.loss_sum / seen->at.step
+                                   : logged_loss(&f, metrics_name);
+        seen->bits = bits ? atoi(bits) : 0;
+        seen->other_data = !is_fingerprint(&f, "data.train", run->train_print)
+                           || !is_fingerprint(&f, "data.test", run->test_print);
+        compare_settings(run, settings ? settings : "", seen->differs,
+                         sizeof seen->differs);
+    }
+    ex_tensors_free(&f);
+    return status;
+}

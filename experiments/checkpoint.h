@@ -53,4 +53,19 @@ nn_status ex_saver_save(ex_saver *s, const ex_run *run, const ex_folder *folder,
 nn_status ex_saver_load(ex_saver *s, ex_run *run, const ex_folder *folder, ex_log *log,
                         ex_place *place, nn_err *note, nn_err *err);
 
+/* For whoever looks at a run without going on with it: reads the network alone (weights
+ * and running statistics) from a checkpoint of ours, and tells what else a reader must
+ * know.  Nothing is written and no lock is taken.  After a failure the network is not to
+ * be used.
+ *   NN_ECHECKPOINT  missing, damaged, not ours, or not of this network */
+typedef struct ex_seen {
+    ex_place at;
+    double loss;                        /* mean of the newest epoch; 0 before the first */
+    int bits;                           /* the format of its results (NN_BITS) */
+    int other_data;                     /* 1: other images than the run has here */
+    char differs[1500];                 /* settings that differ from the run's; "" */
+} ex_seen;
+
+nn_status ex_checkpoint_look(ex_run *run, const char *path, ex_seen *seen, nn_err *err);
+
 #endif

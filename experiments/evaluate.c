@@ -114,6 +114,11 @@ static void features(ex_evaluator *e, nn_mode mode, const data_images *d, int n,
     t->record = 1;
 }
 
+void ex_evaluator_features(ex_evaluator *e, const data_images *d, int n, float *h)
+{
+    features(e, NN_EVAL, d, n, h, NULL);
+}
+
 static int all_finite(const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)

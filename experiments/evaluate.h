@@ -46,6 +46,9 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f);
  * afterwards put back bit by bit: training starts from where it would have started. */
 void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f);
 
+/* h (n, r) of the first n images of `d`, with running statistics: what probes see. */
+void ex_evaluator_features(ex_evaluator *e, const data_images *d, int n, float *h);
+
 /* kNN on the pixels themselves: what no representation may fall below unnoticed. */
 double ex_raw_pixel_knn(ex_evaluator *e);
 

@@ -10,6 +10,7 @@
 
 #include "experiments/ask.h"
 #include "experiments/config.h"
+#include "experiments/eval.h"
 #include "experiments/plan.h"
 #include "experiments/report.h"
 #include "experiments/train.h"
@@ -17,6 +18,8 @@
 
 enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET,
        OPT_DEBUG_NAN, OPT_PROFILE };
+enum { OPT_KNN = 320, OPT_KNN_T, OPT_LINEAR, OPT_PROBE, OPT_METRICS, OPT_SPLIT, OPT_JEPA,
+       OPT_IMAGES, OPT_OF, OPT_CHECKPOINT };    /* of eval */
 
 const char *argp_program_version = "fullrank " EX_VERSION;
 
@@ -28,6 +31,7 @@ typedef struct line {
     char setting[2][4096];              /* --seed and --out as KEY=VALUE */
     int threads, quiet, json, resume, debug_nan, profile;
     const char *output;
+    ex_eval_options eval;
     nn_err err;
 } line;
 
@@ -66,12 +70,72 @@ static const struct argp_option doctor_options[] = {
     {0}
 };
 
+static const struct argp_option eval_options[] = {
+    { "metrics", OPT_METRICS, NULL, 0, "Every collapse metric of z and h (without any of"
+      " these options: that, and kNN as in the run)", 0 },
+    { "knn", OPT_KNN, "K,K,...", 0, "Nearest neighbours of h, with each of these K", 0 },
+    { "knn-t", OPT_KNN_T, "T", 0, "Their temperature instead of metrics.knn_t", 0 },
+    { "linear", OPT_LINEAR, NULL, 0, "A linear probe of h, on all images", 0 },
+    { "probe", OPT_PROBE, "ridge|sgd", 0, "How it learns (default: sgd)", 0 },
+    { "jepa-score", OPT_JEPA, NULL, 0, "Log volume of the Jacobian at single images", 0 },
+    { "images", OPT_IMAGES, "N", 0, "The first N of them (default: 16)", 0 },
+    { "of", OPT_OF, "h|z", 0, "The Jacobian of what (default: h)", 0 },
+    { "split", OPT_SPLIT, "test|train", 0, "Images that metrics and JEPA-SCORE look at"
+      " (default: test)", 0 },
+    { "checkpoint", OPT_CHECKPOINT, "last|prev|FILE", 0, "Which weights (default: last, or"
+      " prev when that is missing or damaged)", 0 },
+    { "threads", OPT_THREADS, "N", 0, "Threads to use; the result does not depend on it",
+      0 },
+    { "quiet", OPT_QUIET, NULL, 0, "No progress", 0 },
+    { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
+    {0}
+};
+
 static const struct argp_option report_options[] = {
     { "output", 'o', "FILE", 0, "The page to write (default: report.html)", 0 },
     {0}
 };
 
 static const struct argp_option no_options[] = { {0} };
+
+/* The options of eval, whose words are checked by ex_eval. */
+static error_t parse_eval(int key, const char *arg, ex_eval_options *o)
+{
+    switch (key) {
+    case OPT_METRICS:
+        o->metrics = 1;
+        return 0;
+    case OPT_KNN:
+        o->knn = arg;
+        return 0;
+    case OPT_KNN_T:
+        o->knn_t = arg;
+        return 0;
+    case OPT_LINEAR:
+        o->linear = 1;
+        return 0;
+    case OPT_PROBE:
+        o->probe = arg;
+        return 0;
+    case OPT_JEPA:
+        o->jepa = 1;
+        return 0;
+    case OPT_IMAGES:
+        o->images = arg;
+        return 0;
+    case OPT_OF:
+        o->of = arg;
+        return 0;
+    case OPT_SPLIT:
+        o->split = arg;
+        return 0;
+    case OPT_CHECKPOINT:
+        o->checkpoint = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -124,7 +188,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "too few arguments");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_eval(key, arg, &l->eval);
     }
 }
 
@@ -164,6 +228,17 @@ static int plan(line *l)
     int code = (int)ex_plan_print(&o, stdout, &l->err);
     free(pair);
     return code;
+}
+
+static int eval(line *l)
+{
+    l->eval.run = l->word[0];
+    l->eval.pairs = l->words - 1;
+    l->eval.pair = l->word + 1;
+    l->eval.threads = l->threads;
+    l->eval.quiet = l->quiet;
+    l->eval.json = l->json;
+    return (int)ex_eval(&l->eval, &l->err);
 }
 
 static int report(line *l)
@@ -217,6 +292,12 @@ static const struct command {
       " a few real steps and an evaluation.  Writes nothing.  Exit code 1: it does not"
       " fit.",
       1, 1 << 20, plan_options, plan },
+    { "eval", "RUN [KEY=VALUE...]",
+      "Measure a trained network again: metrics, probes, JEPA-SCORE.\v"
+      "A RUN is the folder that 'fullrank train' names when it ends; nothing is written"
+      " into it.  A KEY of data, metrics or memory may be another than in the run."
+      "  Exit codes: 5 data, 6 no whole checkpoint.",
+      1, 1 << 20, eval_options, eval },
     { "report", "RUN...",
       "Write one HTML page about runs, and print their table.\v"
       "A RUN is the folder that 'fullrank train' names when it ends.",
