@@ -24,12 +24,17 @@
 
 enum { HIDDEN = 12, OUT = 6, HELD_OUT = 12 };
 
-static const char *trained(void)
+static const char *trained_with(const char *a, const char *b)
 {
     program_write("a.yaml", TINY);
-    program_result r = program("train", "a.yaml", "--quiet", NULL);
+    program_result r = program("train", "a.yaml", "--quiet", a, a ? b : NULL, NULL);
     ck_assert_msg(r.exit == 0, "%s", r.err);
     return program_run_folder("runs");
+}
+
+static const char *trained(void)
+{
+    return trained_with(NULL, NULL);
 }
 
 static json_t *looked(const char *folder, const char *a, const char *b)
@@ -155,13 +160,14 @@ END_TEST
 
 START_TEST(neighbours_are_counted_for_every_k_that_is_asked_for)
 {
-    const char *folder = trained();
+    const char *folder = trained_with("data.size=600", "metrics.samples=100");
     json_t *plain = looked(folder, NULL, NULL), *o = looked(folder, "--knn=1,5,30,1000",
                                                           NULL);
 
     ck_assert_ptr_null(json_object_get(o, "eval/knn"));
     ck_assert_ptr_null(json_object_get(o, "collapse/std"));
     ck_assert_double_eq(number_at(o, "eval/knn@5"), number_at(plain, "eval/knn"));
+    ck_assert_double_ne(number_at(o, "eval/knn@5"), number_at(o, "eval/knn@1"));
     /* no more than the bank has */
     ck_assert_double_eq(number_at(o, "eval/knn@30"), number_at(o, "eval/knn@1000"));
     /* the nearest alone decides, at any temperature */
