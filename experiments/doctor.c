@@ -4,12 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 #include <yaml.h>
 #include <zlib.h>
 
 #include "data/data.h"
+#include "experiments/machine.h"
 #include "experiments/progress.h"
 #include "experiments/version.h"
 #include "nn/kern/gemm.h"
@@ -20,28 +20,6 @@
  * what the program itself takes. */
 enum { SIZE = 384 };
 static const double timing_seconds = 0.4;
-
-/* The processor's name as Linux tells it, otherwise the architecture. */
-static void cpu_name(char *out, size_t size)
-{
-    char line[512];
-    struct utsname u;
-    FILE *f = fopen("/proc/cpuinfo", "r");
-
-    out[0] = 0;
-    while (f && fgets(line, sizeof line, f)) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && colon) {
-            snprintf(out, size, "%s", colon + 2);
-            out[strcspn(out, "\n")] = 0;
-            break;
-        }
-    }
-    if (f)
-        fclose(f);
-    if (!out[0] && uname(&u) == 0)
-        snprintf(out, size, "%s", u.machine);
-}
 
 /* Billions of floating point operations per second of the product C = AB; the best of
  * what fits into the time, because other programs only ever slow it down. */
@@ -120,7 +98,7 @@ nn_status ex_doctor(int threads, FILE *out, nn_err *err)
                        getenv("FULLRANK_KERN"));
     if (threads > 0)
         nn_par_set_threads(threads);
-    cpu_name(cpu, sizeof cpu);
+    ex_machine_cpu(cpu, sizeof cpu);
     fprintf(out, "fullrank      %s, %s\n", EX_VERSION, EX_COMPILER);
     fprintf(out, "libraries     libyaml %s, jansson %s, zlib %s\n",
             yaml_get_version_string(), jansson_version_str(), zlibVersion());

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/data.h"
+#include "experiments/paper.h"
 #include "metrics/met.h"
 #include "nn/model.h"
 #include "optim/opt.h"
@@ -62,6 +63,9 @@ nn_status ex_list(const char *what, FILE *out, nn_err *err)
     static const struct { const char *name; void (*print)(FILE *); } lists[] = {
         { "methods", methods }, { "addons", addons }, { "models", models },
         { "datasets", datasets }, { "optimizers", optimizers }, { "metrics", metrics }
+        { "methods", methods }, { "models", models }, { "datasets", datasets },
+        { "optimizers", optimizers }, { "metrics", metrics },
+        { "papers", ex_paper_list }
     };
     const char *known[NN_COUNT(lists) + 1] = { NULL };
 
@@ -76,4 +80,6 @@ nn_status ex_list(const char *what, FILE *out, nn_err *err)
     return nn_fail(err, NN_ECONFIG, "command line: cannot list '%.40s'%s%s%s", what,
                    near ? "; did you mean '" : "; there are methods, addons, models,"
                    " datasets, optimizers and metrics", near ? near : "", near ? "'?" : "");
+                   near ? "; did you mean '" : "; there are methods, models, datasets,"
+                   " optimizers, metrics and papers", near ? near : "", near ? "'?" : "");
 }

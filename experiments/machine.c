@@ -1,6 +1,9 @@
 #include "experiments/machine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
 
 #include "experiments/words.h"
 #include "nn/kern/kern.h"
@@ -20,4 +23,25 @@ nn_status ex_machine_choose(int threads, nn_err *err)
     if (threads > 0)
         nn_par_set_threads(threads);
     return NN_OK;
+}
+
+void ex_machine_cpu(char *out, size_t size)
+{
+    char line[512];
+    struct utsname u;
+    FILE *f = fopen("/proc/cpuinfo", "r");
+
+    out[0] = 0;
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon) {
+            snprintf(out, size, "%s", colon + 2);
+            out[strcspn(out, "\n")] = 0;
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+    if (!out[0] && uname(&u) == 0)
+        snprintf(out, size, "%s", u.machine);
 }

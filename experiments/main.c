@@ -13,6 +13,7 @@
 #include "experiments/eval.h"
 #include "experiments/plan.h"
 #include "experiments/report.h"
+#include "experiments/reproduce.h"
 #include "experiments/train.h"
 #include "experiments/version.h"
 
@@ -20,6 +21,7 @@ enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET,
        OPT_DEBUG_NAN, OPT_PROFILE };
 enum { OPT_KNN = 320, OPT_KNN_T, OPT_LINEAR, OPT_PROBE, OPT_METRICS, OPT_SPLIT, OPT_JEPA,
        OPT_IMAGES, OPT_OF, OPT_CHECKPOINT };    /* of eval */
+enum { OPT_SEEDS = 384, OPT_QUICK, OPT_LIST, OPT_ONLY, OPT_JOBS, OPT_MARKDOWN };
 
 const char *argp_program_version = "fullrank " EX_VERSION;
 
@@ -32,6 +34,7 @@ typedef struct line {
     int threads, quiet, json, resume, debug_nan, profile;
     const char *output;
     ex_eval_options eval;
+    ex_reproduce_options reproduce;
     nn_err err;
 } line;
 
@@ -96,6 +99,21 @@ static const struct argp_option report_options[] = {
     {0}
 };
 
+static const struct argp_option reproduce_options[] = {
+    { "seeds", OPT_SEEDS, "N-N,...", 0, "Seeds of every run (default: 0-2)", 0 },
+    { "only", OPT_ONLY, "CLAIM,...", 0, "These claims, and the runs they need", 0 },
+    { "quick", OPT_QUICK, NULL, 0,
+      "Small runs that show that all works and say nothing about the claims", 0 },
+    { "list", OPT_LIST, NULL, 0, "Show claims and runs, or all papers; train nothing",
+      0 },
+    { "out", OPT_OUT, "DIR", 0, "The folder that holds the runs (default: runs)", 0 },
+    { "threads", OPT_THREADS, "N", 0, "Threads of all runs together", 0 },
+    { "jobs", OPT_JOBS, "N", 0, "Runs at once, which share the threads (default: 1)", 0 },
+    { "markdown", OPT_MARKDOWN, "FILE", 0, "Write the table as Markdown too", 0 },
+    { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
+    {0}
+};
+
 static const struct argp_option no_options[] = { {0} };
 
 /* The options of eval, whose words are checked by ex_eval. */
@@ -137,10 +155,21 @@ static error_t parse_eval(int key, const char *arg, ex_eval_options *o)
     }
 }
 
+/* A count of threads or of runs. */
+static int some(const char *option, const char *arg, struct argp_state *state)
+{
+    char *end;
+    int n = (int)strtol(arg, &end, 10);
+
+    if (*end || end == arg || n < 1 || n > 1024 || strlen(arg) > 4)
+        argp_error(state, "%s wants a whole number from 1 to 1024, not '%.40s'", option,
+                   arg);
+    return n;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     line *l = state->input;
-    char *end;
 
     switch (key) {
     case OPT_SEED:
@@ -152,10 +181,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         snprintf(l->setting[1], sizeof l->setting[1], "out=%s", arg);
         return 0;
     case OPT_THREADS:
-        l->threads = (int)strtol(arg, &end, 10);
-        if (*end || end == arg || l->threads < 1 || l->threads > 1024 || strlen(arg) > 4)
-            argp_error(state,
-                       "--threads wants a whole number from 1 to 1024, not '%.40s'", arg);
+        l->threads = some("--threads", arg, state);
+        return 0;
+    case OPT_JOBS:
+        l->reproduce.jobs = some("--jobs", arg, state);
+        return 0;
+    case OPT_SEEDS:
+        l->reproduce.seeds = arg;
+        return 0;
+    case OPT_ONLY:
+        l->reproduce.only = arg;
+        return 0;
+    case OPT_QUICK:
+        l->reproduce.quick = 1;
+        return 0;
+    case OPT_LIST:
+        l->reproduce.list = 1;
+        return 0;
+    case OPT_MARKDOWN:
+        l->reproduce.markdown = arg;
         return 0;
     case OPT_RESUME:
         if (arg && strcmp(arg, "auto") != 0)
@@ -247,6 +291,17 @@ static int report(line *l)
                           stdout, &l->err);
 }
 
+static int reproduce(line *l)
+{
+    ex_reproduce_options *o = &l->reproduce;
+
+    o->paper = l->words ? l->word[0] : NULL;
+    o->out = l->setting[1][0] ? l->setting[1] + strlen("out=") : NULL;
+    o->threads = l->threads;
+    o->json = l->json;
+    return ex_reproduce(o, &l->err);
+}
+
 static int list(line *l)
 {
     return (int)ex_list(l->word[0], stdout, &l->err);
@@ -302,7 +357,14 @@ static const struct command {
       "Write one HTML page about runs, and print their table.\v"
       "A RUN is the folder that 'fullrank train' names when it ends.",
       1, 1 << 20, report_options, report },
-    { "list", "methods|addons|models|datasets|optimizers|metrics",
+    { "reproduce", "[PAPER]",
+      "Run a paper's experiments and hold its claims against what is measured.\v"
+      "A PAPER is one of 'fullrank list papers', or a folder written with a '/'.  Runs that"
+      " are there already are not trained again, and a run that was stopped goes on.  Exit"
+      " codes: 0 every claim reproduced, 7 one is not, 75 interrupted and saved (the same"
+      " command goes on), others as of train.",
+      0, 1, reproduce_options, reproduce },
+    { "list", "methods|addons|models|datasets|optimizers|metrics|papers",
       "Show what there is to choose from.", 1, 1, no_options, list },
     { "bench", "gemm|conv|step|losses|metrics [OPTION...]",
       "Time our code beside the libraries that one would pick instead.", 0, 1 << 20,

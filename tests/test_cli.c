@@ -77,6 +77,8 @@ static const misuse misuses[] = {
     { { "list", "xyzzy" },
       "command line: cannot list 'xyzzy'; there are methods, addons, models,"
       " datasets, optimizers and metrics" },
+      "command line: cannot list 'xyzzy'; there are methods, models,"
+      " datasets, optimizers, metrics and papers" },
     { { "train" }, "fullrank train: too few arguments" },
     { { "train", "--threads=0" },
       "fullrank train: --threads wants a whole number from 1 to 1024, not '0'" },
