@@ -47,6 +47,38 @@ static const line lines[] = {
     { "add_vicreg/solo", ADDON, "vicreg", "mu=2 nu=0.5 convention=solo" },
     { "add_vicreg/var", ADDON, "vicreg", "mu=2 nu=0" },
     { "add_vicreg/cov", ADDON, "vicreg", "mu=0 nu=2" },
+
+    { "barlow", METHOD, "barlow", "" },
+    { "barlow/solo", METHOD, "barlow", "lambda=0.02 scale=0.1" },
+    { "simclr/0.1", METHOD, "simclr", "tau=0.1" },
+    { "simclr/0.5", METHOD, "simclr", "tau=0.5" },
+    { "byol", METHOD | TARGET, "byol", "" },
+    { "byol/asym", METHOD | TARGET, "byol", "symmetric=0" },
+    { "byol/online", METHOD, "byol", "target=online" },
+    { "align_uniform", METHOD, "align_uniform", "" },
+    { "align_uniform/weights", METHOD, "align_uniform",
+      "alpha=4 t=3 align_weight=0.5 uniform_weight=2" },
+
+    { "tregs", METHOD, "tregs", "" },
+    { "tregs/hard", METHOD, "tregs", "normalise=hard" },
+    { "tregs/weights", METHOD, "tregs", "beta=0.5 gamma=2 lambda=3 radius=2" },
+    { "tregs/one_view", METHOD, "tregs", "views=first" },
+    { "add_tregs", ADDON, "tregs", "" },
+    { "add_tregs/hard", ADDON, "tregs", "normalise=hard" },
+    { "add_tregs/one_view", ADDON, "tregs", "gamma=1 lambda=1 views=first" },
+
+    { "ldreg", ADDON, "ldreg", "beta=1 k=4" },
+    { "ldreg/paper", ADDON, "ldreg", "beta=1 k=4 estimator=mom_paper" },
+    { "ldreg/mle", ADDON, "ldreg", "beta=1 k=4 estimator=mle" },
+    { "ldreg/l2", ADDON, "ldreg", "beta=1 k=4 form=l2" },
+    { "ldreg/min", ADDON, "ldreg", "beta=0.1 k=4 form=min" },
+    { "ldreg/abs", ADDON, "ldreg", "beta=1 k=4 abs_code=1" },
+    { "ldreg/clamped", ADDON, "ldreg", "beta=1" },
+    { "ldreg/plain", ADDON, "ldreg", "beta=1 k=4 scale=plain" },
+    { "ldreg/z", ADDON, "ldreg", "beta=1 k=4 layer=z" },
+    { "ldreg/target", ADDON | TARGET, "ldreg", "beta=1 k=4" },
+    { "ldreg/target_mle", ADDON | TARGET, "ldreg", "beta=1 k=6 estimator=mle" },
+    { "ldreg", ADDON | TARGET, "ldreg", "beta=1 k=4 momentum_rows=0" },
 };
 
 /* ---- a component with settings by name ---------------------------------------------- */

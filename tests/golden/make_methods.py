@@ -227,12 +227,16 @@ def log_lid(query, reference, k, estimator):
 
 
 def ldreg(v, beta=1.0, k=4, estimator="mom", form="l1", least=False, target=False,
-          absolute=False):
-    """-beta mean ln LID over the rows of both views (l1), or -beta sqrt(mean ln^2) (l2)."""
-    a, b = both(v, "h")
+          absolute=False, plain=False, layer="h"):
+    """-beta mean ln LID over the rows of both views (l1), or -beta sqrt(mean ln^2) (l2).
+
+    plain: LID itself.  target: the target's rows are neighbours, too."""
+    a, b = both(v, layer)
     rows = torch.cat([a, b] + (list(both(v, "g")) if target else []))
     x = torch.cat([log_lid(a, (0, rows), k, estimator),
                    log_lid(b, (len(a), rows), k, estimator)])
+    if plain:
+        x = x.exp()
     if absolute:
         x = x.abs()
     term = x.square().mean().sqrt() if form == "l2" else x.mean()
@@ -296,6 +300,8 @@ LINES = [
     line("ldreg/min", FEW, ldreg, least=True, beta=0.1),
     line("ldreg/abs", FEW, ldreg, absolute=True),
     line("ldreg/clamped", FEW, ldreg, k=64),
+    line("ldreg/plain", FEW, ldreg, plain=True),
+    line("ldreg/z", FEW, ldreg, layer="z"),
     line("ldreg/target", MOST, ldreg, target=True),
     line("ldreg/target_mle", FEW, ldreg, target=True, estimator="mle", k=6),
 ]
@@ -308,7 +314,7 @@ def record(gold, name, views, formula):
     grads = torch.autograd.grad(loss, [leaves[k] for k in asked], allow_unused=True)
     gold.put(f"{name}/loss", loss.reshape(1))
     for k, d in zip(asked, grads):
-        if d is not None:
+        if d is not None and d.any():
             gold.put(f"{name}/d{k}", d)
 
 
