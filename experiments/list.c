@@ -62,9 +62,7 @@ nn_status ex_list(const char *what, FILE *out, nn_err *err)
 {
     static const struct { const char *name; void (*print)(FILE *); } lists[] = {
         { "methods", methods }, { "addons", addons }, { "models", models },
-        { "datasets", datasets }, { "optimizers", optimizers }, { "metrics", metrics }
-        { "methods", methods }, { "models", models }, { "datasets", datasets },
-        { "optimizers", optimizers }, { "metrics", metrics },
+        { "datasets", datasets }, { "optimizers", optimizers }, { "metrics", metrics },
         { "papers", ex_paper_list }
     };
     const char *known[NN_COUNT(lists) + 1] = { NULL };
@@ -79,7 +77,6 @@ nn_status ex_list(const char *what, FILE *out, nn_err *err)
     const char *near = nn_nearest(what, known);
     return nn_fail(err, NN_ECONFIG, "command line: cannot list '%.40s'%s%s%s", what,
                    near ? "; did you mean '" : "; there are methods, addons, models,"
-                   " datasets, optimizers and metrics", near ? near : "", near ? "'?" : "");
-                   near ? "; did you mean '" : "; there are methods, models, datasets,"
-                   " optimizers, metrics and papers", near ? near : "", near ? "'?" : "");
+                   " datasets, optimizers, metrics and papers", near ? near : "",
+                   near ? "'?" : "");
 }

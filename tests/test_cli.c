@@ -76,8 +76,6 @@ static const misuse misuses[] = {
       "command line: cannot list 'method'; did you mean 'methods'?" },
     { { "list", "xyzzy" },
       "command line: cannot list 'xyzzy'; there are methods, addons, models,"
-      " datasets, optimizers and metrics" },
-      "command line: cannot list 'xyzzy'; there are methods, models,"
       " datasets, optimizers, metrics and papers" },
     { { "train" }, "fullrank train: too few arguments" },
     { { "train", "--threads=0" },
