@@ -422,6 +422,22 @@ START_TEST(every_team_gives_the_same_bytes)
 }
 END_TEST
 
+START_TEST(the_second_step_asks_for_no_memory)
+{
+    const float set[2] = { 0, subjects[_i].second }, *x = normal(40 * 30, 7);
+    size_t grown = 0;
+    start();
+    for (int turn = 0; turn < 3; turn++) {
+        nn_node *y = subjects[_i].of(nn_input(&tape, nn_shape2(40, 30), x, 1), set);
+        nn_backward(weighted(y, x));
+        nn_tape_reset(&tape);
+        if (turn == 1)
+            grown = step.grown + scratch.grown;
+    }
+    ck_assert_uint_eq(step.grown + scratch.grown, grown);
+}
+END_TEST
+
 Suite *suite_whiten(void)
 {
     Suite *s = suite_create("whiten");
@@ -439,6 +455,7 @@ Suite *suite_whiten(void)
     tcase_add_test(tc, a_number_that_is_none_is_not_lost);
     tcase_add_test_raise_signal(tc, one_row_cannot_be_whitened_over_the_batch, SIGABRT);
     tcase_add_loop_test(tc, every_team_gives_the_same_bytes, 0, SIZES);
+    tcase_add_loop_test(tc, the_second_step_asks_for_no_memory, 0, SUBJECTS);
     suite_add_tcase(s, tc);
     tc = tcase_create("tables");
     tcase_add_loop_test(tc, every_table_gives_the_same_bytes, 0, SIZES);
