@@ -16,6 +16,7 @@
 
 #include "metrics/marchenko.h"
 #include "metrics/met.h"
+#include "nn/base.h"
 #include "nn/elem.h"
 #include "nn/kern/gemm.h"
 #include "nn/kern/kern.h"
@@ -142,6 +143,26 @@ static double wasserstein_ideal(int n, int d, int k)
     double c = n < d ? (double)n / d : 1;
     (void)k;
     return sqrt(2 - 2 * sqrt(c) * met_mp_of(n, d).root);
+}
+
+double met_alignment(int n, int d, const float *a, const float *b, double power,
+                     nn_arena *scratch)
+{
+    NN_NEED(n >= 0 && d > 0 && power > 0, "alignment of %d x %d, power %g", n, d, power);
+    size_t mark = nn_arena_mark(scratch), size = (size_t)n * d;
+    if (n == 0 || !met_finite(a, size) || !met_finite(b, size))
+        return NAN;
+    float *u = NN_NEW(scratch, float, size), *v = NN_NEW(scratch, float, size);
+    double sum = 0;
+
+    met_unit_rows(n, d, a, u);
+    met_unit_rows(n, d, b, v);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        double r2 = nn_kern_now->dist2((size_t)d, u + i * d, v + i * d);
+        sum += power == 2 ? r2 : nn_pow(r2, power / 2);
+    }
+    nn_arena_rewind(scratch, mark);
+    return sum / n;
 }
 
 const met_metric met_mean_cos = {

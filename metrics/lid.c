@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "metrics/met.h"
+#include "metrics/sphere.h"
 #include "nn/elem.h"
 
 double met_lid(const double *r, int k)
@@ -61,40 +62,17 @@ static double lid_mean_value(met_view *v)
     return average(v, 0);
 }
 
-/* Uniform points on the sphere in d dimensions: the angle t between two of them has the
- * density sin(t)^(d-2), their distance is r = 2 sin(t/2). */
 enum { CELLS = 256 };
-
-/* Simpson's rule for the integral of sin^p over [0, t] */
-static double cap(double t, int p)
-{
-    double h = t / (2 * CELLS), sum = 0;
-
-    for (int i = 0; i <= 2 * CELLS; i++) {
-        double f = nn_pow(nn_sin(i * h), p);
-        sum += i == 0 || i == 2 * CELLS ? f : i % 2 ? 4 * f : 2 * f;
-    }
-    return sum * h / 3;
-}
 
 /* Mean of -ln(r_j / r_k + 1e-4) when r_k lies where the distribution F of the angle
  * reaches k/n.  By parts: integral of F(t)/F(w) (dr/dt) / (r + 1e-4 r_k) over [0, w]. */
 static double mean_log(int n, int d, int k)
 {
-    const double pi = 0x1.921fb54442d18p+1;
-    double half = cap(pi / 2, d - 2), wanted = 2 * half * k / n, lo = 0, hi = pi;
+    double w = met_sphere_angle(d, k, n), far = 2 * nn_sin(w / 2), h = w / CELLS;
+    double f = 0, sum = 0;
 
-    for (int i = 0; i < 50; i++) {              /* the interval ends at 1e-15 */
-        double t = (lo + hi) / 2;
-        double f = t < pi / 2 ? cap(t, d - 2) : 2 * half - cap(pi - t, d - 2);
-        if (f < wanted)
-            lo = t;
-        else
-            hi = t;
-    }
-    double w = lo, far = 2 * nn_sin(w / 2), h = w / CELLS, f = 0, sum = 0;
     for (int i = 0; i < CELLS; i++) {           /* midpoints; F by the same rule */
-        double t = (i + 0.5) * h, p = nn_pow(nn_sin(t), d - 2) * h;
+        double t = (i + 0.5) * h, p = met_sphere_density(d, t) * h;
         sum += h * (f + p / 2) * nn_cos(t / 2) / (2 * nn_sin(t / 2) + 1e-4 * far);
         f += p;
     }

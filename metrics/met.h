@@ -18,6 +18,7 @@ typedef struct met_view {
     nn_arena *arena;                    /* holds what is below; the caller rewinds it */
     float *unit;                        /* rows of length one (eps 1e-12) */
     double *mean;                       /* column means (d), from the start */
+    double *cov;                        /* covariance, where d <= n */
     double *lambda;                     /* eigenvalues of the centred covariance */
     double *sigma;                      /* singular values of the uncentred X */
     double *nearest;                    /* distances to the k nearest others */
@@ -25,10 +26,18 @@ typedef struct met_view {
 
 met_view met_view_of(nn_arena *a, const float *x, int n, int d, int k);
 const float  *met_unit(met_view *v);            /* (n, d) */
+const double *met_cov(met_view *v);             /* (d, d), of /(n-1); d <= n only */
 const double *met_lambda(met_view *v);          /* (d), of /(n-1), descending, >= 0 */
 const double *met_sigma(met_view *v);           /* (min(n, d)), descending, >= 0 */
 const double *met_nearest(met_view *v);         /* (n, k), ascending in each row; a row
                                                    is not its own neighbour, copies are */
+
+/* Alignment (Wang and Isola, 2020; spec M11) of two views a, b (n, d) of the same n
+ * images: mean_i |u_i - v_i|^power over unit rows.  0 is perfect agreement, which a
+ * constant reaches, too: read it beside uniformity.  NaN when n is 0 or an entry is not
+ * finite.  power > 0. */
+double met_alignment(int n, int d, const float *a, const float *b, double power,
+                     nn_arena *scratch);
 
 /* What the view is made with.  met_finite: 1 when no entry is NaN or infinite.
  * met_check_labels: stops the program unless every label is below `classes`.

@@ -8,6 +8,14 @@
  *   cond            lambda_1 / max(lambda_d, 1e-12 lambda_1)                       (M14)
  *   alpha           a of the fit lambda_i ~ i^-a, least squares of ln lambda over
  *                   ln i, i = 3 ... min(n, d)/2; "alpha-ReQ", Agrawal et al., 2022  (M8)
+ *   stable_rank     sum sigma_i^2 / sigma_1^2                                       (M7)
+ *   numerical_rank  how many lambda_i are above 1e-3 lambda_1                      (M19)
+ *   top             2/d sum_k (sum_{i <= k} lambda_i / sum lambda) - 1 - 1/d       (M16)
+ *                   the area between the cumulated spectrum and a flat one's: 0 flat,
+ *                   1 - 1/d at rank one
+ *   sui             2 h s / (h + s), h = participation / d, s = erank / d.  OURS, not
+ *                   verified: "Spectral Scaling Laws in Language Models" names such an
+ *                   index, its formula could not be read
  *
  * lambda: eigenvalues of the centred covariance; sigma: singular values of X.  All are
  * free of scale: a cloud that shrinks to a point keeps its rank, so read them beside
@@ -154,6 +162,104 @@ static double alpha_ideal(int n, int d, int k)
     return l.n >= 3 ? -line_slope(&l) : NAN;
 }
 
+static double stable_rank_value(met_view *v)
+{
+    if (!v->usable)
+        return NAN;
+    const double *s = met_sigma(v);
+    double sum = 0;
+
+    for (int i = 0; i < smaller(v->n, v->d) && s[0] > 0; i++)
+        sum += (s[i] / s[0]) * (s[i] / s[0]);
+    return s[0] > 0 ? sum : 1;
+}
+
+/* n d / (sqrt n + sqrt d)^2: the upper edge of the Marchenko-Pastur law */
+static double stable_rank_ideal(int n, int d, int k)
+{
+    double edge = sqrt(n) + sqrt(d);
+    (void)k;
+    return (double)n * d / (edge * edge);
+}
+
+static const double numerical_share = 1e-3;
+
+static double numerical_rank_value(met_view *v)
+{
+    if (!v->usable)
+        return NAN;
+    const double *w = met_lambda(v);
+    int count = 0;
+
+    for (int i = 0; i < v->d; i++)
+        count += w[i] > numerical_share * w[0];
+    return count > 0 ? count : 1;
+}
+
+/* Quantiles of the Marchenko-Pastur law above that share of its upper edge */
+static double numerical_rank_ideal(int n, int d, int k)
+{
+    int m = smaller(n, d), count = 0;
+    double edge = 1 + sqrt((double)m / (n + d - m));
+    met_mp_walk w = met_mp_start(n, d);
+    (void)k;
+
+    while (count < m && met_mp_next(&w) > numerical_share * edge * edge)
+        count++;
+    return count;
+}
+
+/* Sums of a descending spectrum, and the sum of these sums. */
+typedef struct area { double sum, sums; } area;
+
+static void area_add(area *a, double lambda)
+{
+    a->sum += lambda;
+    a->sums += a->sum;
+}
+
+static double area_value(const area *a, int d)
+{
+    return a->sum > 0 ? 2 * a->sums / (d * a->sum) - 1 - 1.0 / d : 1 - 1.0 / d;
+}
+
+static double top_value(met_view *v)
+{
+    if (!v->usable)
+        return NAN;
+    area a = {0};
+
+    for (int i = 0; i < v->d; i++)
+        area_add(&a, met_lambda(v)[i]);
+    return area_value(&a, v->d);
+}
+
+static double top_ideal(int n, int d, int k)
+{
+    met_mp_walk w = met_mp_start(n, d);
+    area a = {0};
+    (void)k;
+
+    for (int i = 0; i < d; i++)
+        area_add(&a, i < smaller(n, d) ? met_mp_next(&w) : 0);
+    return area_value(&a, d);
+}
+
+static double harmonic(double a, double b)
+{
+    return 2 * a * b / (a + b);
+}
+
+static double sui_value(met_view *v)
+{
+    return harmonic(participation_value(v), erank_value(v)) / v->d;
+}
+
+static double sui_ideal(int n, int d, int k)
+{
+    return harmonic(participation_ideal(n, d, k), erank_ideal(n, d, k)) / d;
+}
+
 const met_metric met_erank = {
     .name = "collapse/erank",
     .about = "effective rank: exp of the entropy of the covariance spectrum",
@@ -187,4 +293,32 @@ const met_metric met_alpha = {
     .about = "decay of the spectrum: exponent a of lambda_i ~ i^-a",
     .reference = "isotropic Gaussian",
     .value = alpha_value, .ideal = alpha_ideal,
+};
+
+const met_metric met_stable_rank = {
+    .name = "collapse/stable_rank",
+    .about = "stable rank: sum of squared singular values over the largest",
+    .reference = "isotropic Gaussian of mean 0",
+    .value = stable_rank_value, .ideal = stable_rank_ideal,
+};
+
+const met_metric met_numerical_rank = {
+    .name = "collapse/numerical_rank",
+    .about = "directions with more than 1/1000 of the largest variance",
+    .reference = "isotropic Gaussian",
+    .value = numerical_rank_value, .ideal = numerical_rank_ideal,
+};
+
+const met_metric met_top = {
+    .name = "collapse/top",
+    .about = "concentration of the spectrum: 0 flat, near 1 a single direction",
+    .reference = "isotropic Gaussian",
+    .value = top_value, .ideal = top_ideal,
+};
+
+const met_metric met_sui = {
+    .name = "collapse/sui",
+    .about = "share of directions used, from two ranks (ours, unverified)",
+    .reference = "isotropic Gaussian",
+    .value = sui_value, .ideal = sui_ideal,
 };

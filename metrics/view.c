@@ -174,6 +174,14 @@ static float *turned(int n, int d, const float *x, const double *mean, nn_arena 
     return t;
 }
 
+/* Equal floats have an exact mean in double: constant columns leave exact zeros. */
+static void drop_rounding(int m, double *w)
+{
+    for (int i = 0; i < m; i++)
+        if (w[i] < 1e-12 * w[0])
+            w[i] = 0;
+}
+
 /* Y'Y and YY' have the same positive eigenvalues: take the smaller of the two. */
 void met_spectrum(int n, int d, const float *x, const double *mean, double denominator,
                   double *w, nn_arena *scratch)
@@ -187,17 +195,28 @@ void met_spectrum(int n, int d, const float *x, const double *mean, double denom
     else
         nn_gram(d, n, turned(n, d, x, mean, scratch), NULL, denominator, c, scratch);
     nn_eigen_sym(m, c, w, NN_VALUES, scratch);
-
-    /* Equal floats have an exact mean in double: constant columns leave exact zeros. */
-    for (int i = 0; i < m; i++)
-        if (w[i] < 1e-12 * w[0])
-            w[i] = 0;
+    drop_rounding(m, w);
     nn_arena_rewind(scratch, mark);
+}
+
+const double *met_cov(met_view *v)
+{
+    NN_NEED(v->d <= v->n, "covariance of %d columns of %d rows", v->d, v->n);
+    if (!v->cov) {
+        v->cov = NN_NEW(v->arena, double, (size_t)v->d * v->d);
+        nn_gram(v->n, v->d, v->x, v->mean, v->n - 1, v->cov, v->arena);
+    }
+    return v->cov;
 }
 
 const double *met_lambda(met_view *v)
 {
-    if (!v->lambda) {
+    if (!v->lambda && v->d <= v->n) {
+        met_cov(v);
+        v->lambda = NN_NEW(v->arena, double, v->d);
+        nn_eigen_sym(v->d, v->cov, v->lambda, NN_VALUES, v->arena);
+        drop_rounding(v->d, v->lambda);
+    } else if (!v->lambda) {
         v->lambda = NN_NEW0(v->arena, double, v->d);
         met_spectrum(v->n, v->d, v->x, v->mean, v->n - 1, v->lambda, v->arena);
     }

@@ -67,6 +67,23 @@ const METRICS = {
   'collapse/mst': { name: 'Spanning-tree length', digits: 3,
     read: 'The length per image of the shortest tree that joins all embeddings: 0 when ' +
       'they fall together.' },
+  'collapse/stable_rank': { name: 'Stable rank', digits: 1, log: true,
+    read: 'How many directions as strong as the strongest would hold everything; an ' +
+      'offset that all images share brings it near 1.' },
+  'collapse/numerical_rank': { name: 'Numerical rank', digits: 0, log: true,
+    read: 'How many directions have more than a thousandth of the largest variance.' },
+  'collapse/top': { name: 'Concentration', digits: 3, range: [0, 1],
+    read: 'How much of the variance the strongest directions hold: 0 all the same, ' +
+      'near 1 a single one.' },
+  'collapse/sui': { name: 'Directions used', digits: 3, range: [0, 1],
+    read: 'The share of directions in use by two counts, the effective rank and the ' +
+      'participation ratio; our own index.' },
+  'collapse/offdiag': { name: 'Column correlation', digits: 3, tiny: true,
+    read: 'The mean squared correlation between two numbers of the embedding: 1 means ' +
+      'that all are copies of one.' },
+  'collapse/twonn': { name: 'TwoNN dimension', digits: 1,
+    read: 'In how many directions the two nearest neighbours of an image lie: the ' +
+      'finest scale, and the noisiest.' },
   'collapse/cond': { name: 'Condition number', digits: 1, log: true,
     read: 'The largest variance of a direction over the smallest: 1 is even.' },
   'collapse/raw_std': { name: 'Raw std', digits: 3, tiny: true,

@@ -37,6 +37,33 @@ def lid(r, k):
     return -len(r) / np.log(r[:-1] / r[-1] + 1e-4).sum()
 
 
+def twonn(rows, k):
+    """Distances of each point to all others."""
+    m = []
+    for r in rows:
+        r = np.sort(r)[:k]
+        r = r[r > 0]
+        if len(r) >= 2:
+            m.append(math.log(r[1] / r[0]))
+    m = np.sort(m)
+    i = np.arange(1, int(0.9 * len(m)) + 1)
+    x, y = m[i - 1], -np.log(1 - i / len(m))
+    return (x @ y) / (x @ x)
+
+
+def tree(u):
+    """Kruskal: edges from the shortest on, unless both ends hang together."""
+    n = len(u)
+    edges = sorted((np.linalg.norm(u[a] - u[b]), a, b) for a in range(n) for b in range(a))
+    part, length = list(range(n)), 0
+    for r, a, b in edges:
+        if part[a] != part[b]:
+            old, new = part[a], part[b]
+            part = [new if p == old else p for p in part]
+            length += r
+    return length
+
+
 def metrics(name, x, k):
     x = np.asarray(x, dtype=np.float32)
     put(name + "/x", x)
@@ -59,6 +86,13 @@ def metrics(name, x, k):
     put(name + "/rankme", entropy_rank(sigma / sigma.sum() + 1e-7))
     put(name + "/participation", lam.sum()**2 / (lam**2).sum())
     put(name + "/cond", 1 / max(every[-1] / every[0], 1e-12))
+    put(name + "/stable_rank", (sigma**2).sum() / sigma[0]**2)
+    put(name + "/numerical_rank", (lam > 1e-3 * lam[0]).sum())
+    put(name + "/top", 2 / d * (np.cumsum(every) / every.sum()).sum() - 1 - 1 / d)
+    h, e = lam.sum()**2 / (lam**2).sum() / d, entropy_rank(lam / lam.sum()) / d
+    put(name + "/sui", 2 * h * e / (h + e))
+    r = np.corrcoef(x[:, x.std(0) > 0], rowvar=False)
+    put(name + "/offdiag", ((r**2).sum() - (np.diag(r)**2).sum()) / (len(r) * (len(r) - 1)))
     i = np.arange(3, min(n, d) // 2 + 1)
     i = i[lam[i - 1] > 0]
     if len(i) >= 3:
@@ -74,12 +108,16 @@ def metrics(name, x, k):
         math.sqrt((u.mean(0)**2).sum() + 1 + tr - 2 * root / math.sqrt(d)))
     put(name + "/share", (s**2 / (s**2).sum())[:2])
 
-    lids = []
+    put(name + "/mst", tree(u) / n / math.sqrt(2 * (n - 1) / n))
+
+    lids, rows = [], []
     for a in range(n):
         r = np.array([np.linalg.norm(x[a] - x[b]) for b in range(n) if b != a])
+        rows.append(r)
         value = lid(r, min(k, n - 1))
         if value is not None:
             lids.append(value)
+    put(name + "/twonn", twonn(rows, k))
     put(name + "/lid_mean", np.mean(lids))
     put(name + "/lid_gmean", math.exp(np.mean(np.log(lids))))
 
