@@ -153,8 +153,8 @@ static nn_status set_bool(char *field, const char *text, const char *where,
                    ex_quoted(text, v, sizeof v));
 }
 
-static nn_status set_value(const nn_setting *s, void *config, const char *text,
-                           const char *where, const char *full, nn_err *err)
+nn_status ex_set_value(const nn_setting *s, void *config, const char *text,
+                       const char *where, const char *full, nn_err *err)
 {
     char *field = (char *)config + s->at;
     switch (s->kind) {
@@ -340,8 +340,8 @@ static nn_status apply(const ex_reader *r, ex_config *c)
         if (!ex_row_counts(c, e->section, row))
             return nn_fail(r->err, NN_ECONFIG, "%s: %s means nothing to %s",
                            ex_place(r->file, e->mark, at, sizeof at), full, s->chosen);
-        NN_TRY(set_value(&s->table[row], s->at, e->value,
-                         ex_place(r->file, e->mark, at, sizeof at), full, r->err));
+        NN_TRY(ex_set_value(&s->table[row], s->at, e->value,
+                            ex_place(r->file, e->mark, at, sizeof at), full, r->err));
         s->mark[row] = e->mark;
     }
     return NN_OK;

@@ -36,6 +36,11 @@ const char *ex_quoted(const char *text, char *out, size_t size);
 /* "; did you mean 'X'?", or nothing when X is NULL. */
 const char *ex_meant(const char *nearest, char *out, size_t size);
 
+/* Sets one field from a user's text, which outlives it.  NN_ECONFIG: not of its kind or
+ * out of range; the line begins with `where` and calls the setting `full`. */
+nn_status ex_set_value(const nn_setting *s, void *config, const char *text,
+                       const char *where, const char *full, nn_err *err);
+
 int ex_find_row(const nn_setting *table, const char *key);      /* -1: none */
 int ex_find_section(const char *word);                          /* -1: none */
 extern const char *const ex_section_name[EX_SECTIONS + 1];      /* ends with NULL */

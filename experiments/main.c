@@ -11,6 +11,7 @@
 #include "experiments/ask.h"
 #include "experiments/config.h"
 #include "experiments/eval.h"
+#include "experiments/loss.h"
 #include "experiments/plan.h"
 #include "experiments/report.h"
 #include "experiments/reproduce.h"
@@ -18,7 +19,7 @@
 #include "experiments/version.h"
 
 enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET,
-       OPT_DEBUG_NAN, OPT_PROFILE };
+       OPT_DEBUG_NAN, OPT_PROFILE, OPT_GRAD };
 enum { OPT_KNN = 320, OPT_KNN_T, OPT_LINEAR, OPT_PROBE, OPT_METRICS, OPT_SPLIT, OPT_JEPA,
        OPT_IMAGES, OPT_OF, OPT_CHECKPOINT };    /* of eval */
 enum { OPT_SEEDS = 384, OPT_QUICK, OPT_LIST, OPT_ONLY, OPT_JOBS, OPT_MARKDOWN };
@@ -32,7 +33,7 @@ typedef struct line {
     const char **word;
     char setting[2][4096];              /* --seed and --out as KEY=VALUE */
     int threads, quiet, json, resume, debug_nan, profile;
-    const char *output;
+    const char *output, *grad;
     ex_eval_options eval;
     ex_reproduce_options reproduce;
     nn_err err;
@@ -64,6 +65,13 @@ static const struct argp_option train_options[] = {
 static const struct argp_option plan_options[] = {
     { "seed", OPT_SEED, "N", 0, "The same as seed=N", 0 },
     { "threads", OPT_THREADS, "N", 0, "Threads to use", 0 },
+    { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
+    {0}
+};
+
+static const struct argp_option loss_options[] = {
+    { "grad", OPT_GRAD, "PREFIX", 0, "Write the gradient with respect to each file:"
+      " PREFIX_0.npy, PREFIX_1.npy, ...", 0 },
     { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
     {0}
 };
@@ -219,6 +227,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_JSON:
         l->json = 1;
         return 0;
+    case OPT_GRAD:
+        l->grad = arg;
+        return 0;
     case 'o':
         l->output = arg;
         return 0;
@@ -283,6 +294,12 @@ static int eval(line *l)
     l->eval.quiet = l->quiet;
     l->eval.json = l->json;
     return (int)ex_eval(&l->eval, &l->err);
+}
+
+static int loss(line *l)
+{
+    const ex_loss_options o = { l->words, l->word, l->grad, l->json };
+    return (int)ex_loss(&o, stdout, &l->err);
 }
 
 static int report(line *l)
@@ -353,6 +370,15 @@ static const struct command {
       " into it.  A KEY of data, metrics or memory may be another than in the run."
       "  Exit codes: 5 data, 6 no whole checkpoint.",
       1, 1 << 20, eval_options, eval },
+    { "loss", "METHOD FILE.npy... [KEY=VALUE...]",
+      "Tell a method's loss, and its gradient, on given embeddings.\v"
+      "METHOD is a method or a regulariser (add.NAME where both have the name).  The files"
+      " are the embeddings z of each view, as (N, d) arrays of float32 or float64; for"
+      " methods with a predictor they may be the predictions p of each view and then the"
+      " z.  KEY is a setting of the method (lambda=1), or epoch or epochs for warm-ups,"
+      " which are over by default.  Exit codes: 2 command line, 4 the loss or a gradient"
+      " is not finite, 5 a file.",
+      2, 1 << 20, loss_options, loss },
     { "report", "RUN...",
       "Write one HTML page about runs, and print their table.\v"
       "A RUN is the folder that 'fullrank train' names when it ends.",

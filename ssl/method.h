@@ -61,6 +61,8 @@ typedef struct ssl_addon {
     size_t config_size;
     const nn_setting *settings;
     nn_node *(*loss)(nn_tape *t, const void *config, const ssl_views *v);
+    int      (*views)(const void *config);          /* 1: it reads the first alone;
+                                                     * NULL: 2 */
 } ssl_addon;
 
 int               ssl_method_count(void);

@@ -160,9 +160,15 @@ static nn_node *added_loss(nn_tape *t, const void *config, const ssl_views *v)
     return tree(t, config, v);
 }
 
+static int added_views(const void *config)
+{
+    const tree_config *c = config;
+    return c->views == FIRST ? 1 : 2;
+}
+
 const ssl_addon ssl_add_tregs = {
     .name = "tregs",
     .paper = "T-REGS: Minimum Spanning Tree Regularization (2025; from second-hand notes)",
     .config_size = sizeof(tree_config), .settings = added_settings,
-    .loss = added_loss,
+    .loss = added_loss, .views = added_views,
 };

@@ -1,0 +1,27 @@
+#ifndef EX_NPY_H
+#define EX_NPY_H
+
+#include "nn/arena.h"
+#include "nn/base.h"
+
+/* Matrices as NumPy's files (.npy, "NumPy format version 1.0" and later): eight bytes
+ * "\x93NUMPY" and the version, the length of a header, a header that is a literal of
+ * Python, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }", and the numbers.
+ *
+ * What is read: float32 or float64 of either byte order, rows one after the other (C
+ * order), two dimensions.  float64 is rounded to float32; beyond its range that is an
+ * infinity. */
+typedef struct ex_npy {
+    int rows, cols;
+    float *val;                         /* rows x cols */
+} ex_npy;
+
+/* val is in the arena.  NN_EDATA: not there, not such a file, another kind of array, or a
+ * length that does not fit its shape; the text names the file. */
+nn_status ex_npy_read(const char *file, nn_arena *a, ex_npy *out, nn_err *err);
+
+/* float32, little-endian, version 1.0.  The file is replaced as a whole or stays as it
+ * was.  NN_ERUN: it cannot be written. */
+nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err);
+
+#endif
