@@ -11,8 +11,8 @@
 #include "experiments/npy.h"
 #include "ssl/objective.h"
 
-/* The most that the operators take: uniformity counts pairs in floats up to 2^24 rows, and
- * NT-Xent stacks the views; the width is that of the methods' proj_dim. */
+/* Well within what the operators take: uniformity counts up to 2^24 rows, NT-Xent stacks
+ * the views; the width is that of the methods' proj_dim. */
 enum { MOST_ROWS = 1 << 20, MOST_COLS = 65536 };
 
 /* Epochs of a run whose warm-ups (start_epoch goes to 100000) are all long over. */
@@ -105,8 +105,8 @@ static nn_status set(task *t, const char *pair, nn_err *err)
         return ex_set_value(&t->table[row], t->config, nn_arena_copy(&t->own, equals + 1),
                             "command line", key, err);
     if (time >= 0)
-        return ex_set_value(&clock_table[time], &t->clock, equals + 1, "command line", key,
-                            err);
+        return ex_set_value(&clock_table[time], &t->clock, equals + 1, "command line",
+                            key, err);
     while (n < MOST && t->table[n].name) {
         known[n] = t->table[n].name;
         n++;
@@ -137,8 +137,8 @@ static nn_status count_files(task *t, nn_err *err)
         return nn_fail(err, NN_ECONFIG, "command line: %s wants %d files (z of each view,"
                        " which is its own prediction) or %d (p of each view, then z), not"
                        " %d", t->name, t->views, 2 * t->views, t->files);
-    return nn_fail(err, NN_ECONFIG, "command line: %s wants %d file%s (z of each view), not"
-                   " %d", t->name, t->views, t->views == 1 ? "" : "s", t->files);
+    return nn_fail(err, NN_ECONFIG, "command line: %s wants %d file%s (z of each view),"
+                   " not %d", t->name, t->views, t->views == 1 ? "" : "s", t->files);
 }
 
 static nn_status understand(task *t, const ex_loss_options *o, nn_err *err)
@@ -150,7 +150,8 @@ static nn_status understand(task *t, const ex_loss_options *o, nn_err *err)
         else if (t->files < MOST_FILES)
             t->file[t->files++] = o->word[i];
         else
-            return nn_fail(err, NN_ECONFIG, "command line: more than %d files", MOST_FILES);
+            return nn_fail(err, NN_ECONFIG, "command line: more than %d files",
+                           MOST_FILES);
     if (t->clock.epoch > t->clock.epochs && t->clock.epoch != LONG_AGO)
         return nn_fail(err, NN_ECONFIG, "command line: epoch = %d, but epochs = %d",
                        t->clock.epoch, t->clock.epochs);
@@ -287,8 +288,8 @@ static void tell_json(const task *t, FILE *out)
     for (int i = 0; i < t->terms.count; i++)
         json_object_set_new(terms, t->terms.list[i].name,
                             json_real(t->terms.list[i].value));
-    json_t *o = json_pack("{s:s, s:f, s:o, s:i, s:i, s:i, s:i, s:i, s:o}", "method", t->name,
-                          "loss", t->loss, "terms", terms, "n", t->x[0].rows, "d",
+    json_t *o = json_pack("{s:s, s:f, s:o, s:i, s:i, s:i, s:i, s:i, s:o}", "method",
+                          t->name, "loss", t->loss, "terms", terms, "n", t->x[0].rows, "d",
                           t->x[0].cols, "views", t->views, "epoch", t->clock.epoch,
                           "epochs", t->clock.epochs, "settings", settings(t));
     NN_NEED(o, "loss: out of memory, or a setting that is not UTF-8");

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include "nn/base.h"
 
-/* `fullrank loss METHOD FILE.npy... [KEY=VALUE...]`: a method's or a regulariser's loss on
- * anybody's embeddings, and its gradient; docs/cli.md has what the files are.
+/* `fullrank loss METHOD FILE.npy... [KEY=VALUE...]`: a method's or a regulariser's loss
+ * on anybody's embeddings, and its gradient; docs/cli.md has what the files are.
  *
  * word[0] is the method, the rest are files and settings in any order; a word with '=' is
  * a setting unless it ends in ".npy".  `grad` (may be NULL) is the beginning of the names

@@ -12,8 +12,8 @@
 
 static const char MAGIC[6] = { '\x93', 'N', 'U', 'M', 'P', 'Y' };
 
-/* NumPy writes headers of 128 bytes for arrays like ours; a structured type may need a few
- * thousand.  What is longer is not read, to be refused in any case. */
+/* NumPy writes headers of 128 bytes for arrays like ours; a structured type may need a
+ * few thousand.  What is longer is not read, to be refused in any case. */
 enum { MOST_HEADER = 1 << 16 };
 
 /* Dimensions are told apart up to here; two are wanted. */
@@ -89,7 +89,7 @@ static int shape_of(const char **p, header *h)
     return 1;
 }
 
-/* 0: not a header.  A type that is no plain word (a list of fields) leaves descr empty. */
+/* 0: not a header.  A type that is no plain word (a list) leaves descr empty. */
 static int parse(const char *text, header *h)
 {
     const char *p = text;
@@ -166,8 +166,8 @@ static const char *header_text(FILE *f, const char *file, nn_arena *a, nn_err *e
     }
     const uint64_t n = whole(b + 8, digits, 0);
     if (n > MOST_HEADER) {
-        nn_fail(err, NN_EDATA, "%s: a header of %llu bytes is none of an array of numbers",
-                file, (unsigned long long)n);
+        nn_fail(err, NN_EDATA, "%s: a header of %llu bytes is none of an array of"
+                " numbers", file, (unsigned long long)n);
         return NULL;
     }
     char *text = nn_arena_zero(a, n + 1);
@@ -192,14 +192,15 @@ static const char *shape_text(const header *h, char *out, size_t size)
     return out;
 }
 
-static nn_status check(const header *h, const char *file, int *bytes, int *big, nn_err *err)
+static nn_status check(const header *h, const char *file, int *bytes, int *big,
+                       nn_err *err)
 {
     char shape[128];
 
     if (strcmp(h->descr + (h->descr[0] != 0), "f4") != 0
         && strcmp(h->descr + (h->descr[0] != 0), "f8") != 0)
-        return nn_fail(err, NN_EDATA, "%s: holds numbers of type %s; wanted are float32 or"
-                       " float64: .astype('float32')", file,
+        return nn_fail(err, NN_EDATA, "%s: holds numbers of type %s; wanted are float32"
+                       " or float64: .astype('float32')", file,
                        h->descr[0] ? h->descr : "a record");
     if (h->descr[0] != '<' && h->descr[0] != '>')
         return nn_fail(err, NN_EDATA, "%s: type %s does not say the order of bytes",

@@ -36,7 +36,8 @@ static void put_floats(const char *file, int rows, int cols, const float *x)
 {
     char header[128];
     snprintf(header, sizeof header,
-             "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }\n", rows, cols);
+             "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }\n", rows,
+             cols);
     put(file, 1, header, x, (size_t)rows * (size_t)cols * sizeof *x);
 }
 
@@ -163,7 +164,8 @@ START_TEST(vicreg_and_its_gradient_are_those_of_the_formula)
         }
     put_floats("a.npy", N, D, z[0]);
     put_floats("b.npy", N, D, z[1]);
-    json_t *o = LOSS("vicreg", "a.npy", "b.npy", "lambda=3", "mu=5", "nu=2", "--grad", "g");
+    json_t *o = LOSS("vicreg", "a.npy", "b.npy", "lambda=3", "mu=5", "nu=2", "--grad",
+                     "g");
     double want = vicreg(x[0], x[1], N, D, w);
     ck_assert_double_eq_tol(value(o), want, 1e-5 * want);
     ck_assert_double_eq_tol(value(o), 3 * term(o, "invariance") + 5 * term(o, "variance")
@@ -201,18 +203,19 @@ START_TEST(simsiam_of_predictions_that_hit_is_minus_1_at_rest)
 }
 END_TEST
 
-/* -1/(2N) (n(z) - c n(p)) / |p| with c = 0; N = 2, p along the first axis, z the second. */
+/* -1/(2N) (n(z) - c n(p)) / |p| with c = 0; N = 2, p along one axis, z along another. */
 START_TEST(simsiam_pulls_only_the_prediction_and_less_the_longer_it_is)
 {
     const float p[4] = { 2, 0, 2, 0 }, far[4] = { 20, 0, 20, 0 }, z[4] = { 0, 3, 0, 3 };
     put_floats("p.npy", 2, 2, p);
     put_floats("far.npy", 2, 2, far);
     put_floats("z.npy", 2, 2, z);
-    ck_assert_double_eq(value(LOSS("simsiam", "p.npy", "p.npy", "z.npy", "z.npy", "--grad",
-                                   "g")), 0);
+    ck_assert_double_eq(value(LOSS("simsiam", "p.npy", "p.npy", "z.npy", "z.npy",
+                                   "--grad", "g")), 0);
     ck_assert_double_eq(value(LOSS("simsiam", "far.npy", "p.npy", "z.npy", "z.npy",
                                    "--grad", "f")), 0);
-    LOSS("simsiam", "p.npy", "p.npy", "z.npy", "z.npy", "stop_gradient=no", "--grad", "n");
+    LOSS("simsiam", "p.npy", "p.npy", "z.npy", "z.npy", "stop_gradient=no", "--grad",
+         "n");
     for (int i = 0; i < 4; i++) {
         const double pull = i % 2 ? -1.0 / (2 * 2 * 2) : 0, back = i % 2 ? 0 : -1.0 / 12;
         /* one rounding or two of float32 */
@@ -234,7 +237,8 @@ START_TEST(barlow_counts_four_for_every_column_that_is_turned_round)
     put_floats("b.npy", 4, 3, turned);
     /* BatchNorm's 1e-5 below the variance of 1 moves each C_jj by 1e-5 */
     ck_assert_double_eq_tol(value(LOSS("barlow", "a.npy", "a.npy")), 0, 1e-8);
-    ck_assert_double_eq_tol(value(LOSS("barlow", "a.npy", "b.npy", "scale=0.5")), 6, 1e-4);
+    ck_assert_double_eq_tol(value(LOSS("barlow", "a.npy", "b.npy", "scale=0.5")), 6,
+                            1e-4);
 }
 END_TEST
 
@@ -257,7 +261,8 @@ START_TEST(byol_is_0_on_the_target_and_8_opposite_to_it)
         turned[i] = -hadamard[i];
     put_floats("a.npy", 4, 3, hadamard);
     put_floats("b.npy", 4, 3, turned);
-    ck_assert_double_eq_tol(value(LOSS("byol", "a.npy", "a.npy", "--grad", "g")), 0, 2e-6);
+    ck_assert_double_eq_tol(value(LOSS("byol", "a.npy", "a.npy", "--grad", "g")), 0,
+                            2e-6);
     json_t *o = LOSS("byol", "b.npy", "b.npy", "a.npy", "a.npy", "--grad", "h");
     ck_assert_double_eq_tol(value(o), 8, 2e-6);
     for (int i = 0; i < 12; i++)        /* nothing reaches the target */
@@ -390,15 +395,20 @@ START_TEST(a_gradient_is_a_file_that_reads_back)
     LOSS("vicreg", "a.npy", "b.npy", "--grad", "g");
     const float *g = gradient("g_0.npy", 4, 3);
     put_floats("again.npy", 4, 3, g);
-    ck_assert_str_eq(program("loss", "simsiam", "g_0.npy", "b.npy", "--json", NULL).out,
-                     program("loss", "simsiam", "again.npy", "b.npy", "--json", NULL).out);
+    const char *out = program("loss", "simsiam", "g_0.npy", "b.npy", "--json", NULL).out;
+    ck_assert_str_eq(program("loss", "simsiam", "again.npy", "b.npy", "--json", NULL).out,
+                     out);
 }
 END_TEST
 
 #define HEAD(descr, order, shape) \
     "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }\n"
 
-static const struct damage { const char *header; size_t bytes; const char *says; } damaged[] = {
+static const struct damage {
+    const char *header;
+    size_t bytes;
+    const char *says;
+} damaged[] = {
     { HEAD("'<f4'", "False", "(4, 3)"), 47, "x.npy: (4, 3) numbers of 4 bytes do not make"
       " the 47 bytes behind the header; the file is damaged" },
     { HEAD("'<f4'", "False", "(4, 3)"), 49, "x.npy: (4, 3) numbers of 4 bytes do not make"
@@ -466,7 +476,8 @@ START_TEST(what_is_no_such_file_gets_one_line_and_5)
     ck_assert_int_eq(mkdir("place", 0700), 0);
     program_write("x.npy", "PK");
     program_write("text.npy", "1,2,3\n4,5,6\n");
-    refused(program("loss", "vicreg", "x.npy", "x.npy", NULL), 5, "x.npy: not a .npy file");
+    refused(program("loss", "vicreg", "x.npy", "x.npy", NULL), 5,
+            "x.npy: not a .npy file");
     refused(program("loss", "vicreg", "text.npy", "x.npy", NULL), 5,
             "text.npy: not a .npy file");
     refused(program("loss", "vicreg", "no.npy", "x.npy", NULL), 5,
@@ -571,7 +582,8 @@ START_TEST(a_gradient_that_cannot_be_written_leaves_what_was_there)
     ck_assert_int_eq(mkdir("out", 0700), 0);
     program_write("out/g_0.npy", "as it was");
     program_most_bytes = 64;
-    program_result r = program("loss", "vicreg", "a.npy", "a.npy", "--grad", "out/g", NULL);
+    program_result r = program("loss", "vicreg", "a.npy", "a.npy", "--grad", "out/g",
+                               NULL);
     program_most_bytes = 0;
     ck_assert_int_eq(r.exit, 1);
     ck_assert_str_eq(r.err, "out/g_0.npy: cannot be written: File too large\n");
