@@ -78,6 +78,7 @@ static const struct number {
     { "step", offsetof(ex_place, step), 1 },
     { "loss_sum", offsetof(ex_place, loss_sum), 0 },
     { "lr", offsetof(ex_place, lr), 0 },
+    { "alignment", offsetof(ex_place, alignment), 0 },
     { "epoch_seconds", offsetof(ex_place, epoch_seconds), 0 },
     { "seconds", offsetof(ex_place, seconds), 0 },
     { "collapsed", offsetof(ex_place, collapsed), 1 },

@@ -18,6 +18,7 @@ typedef struct ex_place {
     int epoch, step;                    /* finished epochs; steps done of the next one */
     double loss_sum, lr;                /* over those steps; of the newest one */
     ex_terms term_sums;                 /* over those steps, like loss_sum */
+    double alignment;                   /* of the newest one, as in ex_step */
     double epoch_seconds, seconds;      /* training in that epoch; the run so far */
     int collapsed;                      /* bad verdicts in a row */
     int resumed;                        /* how often it was gone on with */

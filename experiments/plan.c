@@ -117,7 +117,8 @@ static void rehearse_step(rehearsal *r, const data_batch *b, int n, int record)
     t.mode = NN_BATCH;
     t.record = record;
     if (record) {
-        nn_node *loss = ex_run_loss(run, &t, b, n, NULL);
+        ssl_views views = { .terms = NULL };
+        nn_node *loss = ex_run_loss(run, &t, b, n, &views);
         nn_flops f = nn_tape_flops(&t);
         nn_backward(loss);
         add_point(&r->forward, n, f.forward);

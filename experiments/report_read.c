@@ -395,8 +395,8 @@ static int counts_things(const char *key)
 static int holds_a_number(const char *key)
 {
     static const char *const word[] = { "loss", "lr", "images_per_s", "data_wait",
-                                        "seconds" };
-    static const char *const group[] = { "term/", "collapse/", "h/", "eval/",
+                                        "seconds", "tau" };
+    static const char *const group[] = { "term/", "train/", "collapse/", "h/", "eval/",
                                          "code/" };
     for (size_t i = 0; i < NN_COUNT(word); i++)
         if (strcmp(key, word[i]) == 0)

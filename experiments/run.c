@@ -76,34 +76,55 @@ ssl_clock ex_run_clock(const ex_run *run, long step)
 }
 
 nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
-                     ssl_terms *terms)
+                     ssl_views *v)
 {
     const ex_config *c = run->config;
     const ssl_objective *o = &run->objective;
     const nn_shape shape = nn_shape4(n, run->train.h, run->train.w, run->train.c);
-    ssl_views v = { .count = o->views, .terms = terms };
 
-    v.clock = ex_run_clock(run, (long)b->epoch * run->steps + b->step);
-    for (int k = 0; k < v.count; k++) {
+    *v = (ssl_views){ .count = o->views, .terms = v->terms };
+    v->clock = ex_run_clock(run, (long)b->epoch * run->steps + b->step);
+    for (int k = 0; k < v->count; k++) {
         nn_node *x = nn_input(t, shape, b->view[k], 0);
-        ssl_objective_view(t, o, &v, k, c->model->forward(t, run->model_state, x));
+        ssl_objective_view(t, o, v, k, c->model->forward(t, run->model_state, x));
     }
-    for (int k = 0; run->target_state && k < v.count; k++) {
+    for (int k = 0; run->target_state && k < v->count; k++) {
         nn_node *x = nn_input(t, shape, b->view[k], 0);
-        ssl_objective_target_view(t, o, &v, k,
+        ssl_objective_target_view(t, o, v, k,
                                   c->model->forward(t, run->target_state, x));
     }
-    return ssl_objective_loss(t, o, &v);
+    return ssl_objective_loss(t, o, v);
 }
 
 /* The target's average for the next step: before the first one it is a copy already. */
-static void follow(ex_run *run, long step)
+double ex_run_tau(const ex_run *run, long step)
 {
     const ex_config *c = run->config;
     const ssl_clock next = ex_run_clock(run, step + 1);
 
-    if (run->target_state)
-        nn_store_follow(&run->store, c->method->momentum(c->method_config, &next));
+    return run->target_state ? c->method->momentum(c->method_config, &next) : NAN;
+}
+
+double ex_alignment(const nn_node *a, const nn_node *b)
+{
+    const size_t d = (size_t)nn_cols(a);
+    double sum = 0;
+
+    for (int i = 0; i < nn_rows(a); i++) {
+        const float *x = a->val + (size_t)i * d, *y = b->val + (size_t)i * d;
+        double xx = 0, yy = 0, apart = 0;
+        for (size_t j = 0; j < d; j++) {
+            xx += (double)x[j] * x[j];
+            yy += (double)y[j] * y[j];
+        }
+        double by_x = 1 / fmax(sqrt(xx), 1e-12), by_y = 1 / fmax(sqrt(yy), 1e-12);
+        for (size_t j = 0; j < d; j++) {
+            double gap = x[j] * by_x - y[j] * by_y;
+            apart += gap * gap;
+        }
+        sum += apart;
+    }
+    return sum / nn_rows(a);
 }
 
 ex_step ex_run_step(ex_run *run, const data_batch *b)
@@ -112,14 +133,17 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
     const long step = (long)b->epoch * run->steps + b->step;
     nn_tape *t = &run->tape;
     ex_step done = { .lr = opt_lr(&c->optim, c->top.batch, step, run->steps,
-                                  c->top.epochs) };
+                                  c->top.epochs), .alignment = NAN };
+    ssl_views v = { .terms = &done.terms };
 
     double from = nn_profile_from(t->profile);
     nn_store_zero_grad(&run->store);
     nn_profile_part(t->profile, "gradients to zero", from);
-    nn_node *loss = ex_run_loss(run, t, b, b->n, &done.terms);
+    nn_node *loss = ex_run_loss(run, t, b, b->n, &v);
     done.loss = (double)nn_item(loss);
 
+    if (b->step + 1 == run->steps && v.count > 1)       /* before backward gives z away */
+        done.alignment = ex_alignment(v.z[0], v.z[1]);
     if (isfinite(done.loss)) {
         nn_backward(loss);
         from = nn_profile_from(t->profile);
@@ -128,7 +152,8 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
         from = nn_profile_from(t->profile);
         if (!done.bad) {
             opt_step(run->opt, done.lr, opt_peak_lr(&c->optim, c->top.batch), step);
-            follow(run, step);
+            if (run->target_state)
+                nn_store_follow(&run->store, ex_run_tau(run, step));
         }
         nn_profile_part(t->profile, "optimiser", from);
     }

@@ -29,9 +29,9 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
 void      ex_run_free(ex_run *run);
 
 /* The forward passes of every view and the loss, recorded on a tape.  n images of each
- * view; terms may be NULL. */
+ * view.  Fills *v but for v->terms, which is the caller's (NULL: not wanted). */
 nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
-                     ssl_terms *terms);
+                     ssl_views *v);
 
 /* The clock of a step counted from the start of the run. */
 ssl_clock ex_run_clock(const ex_run *run, long step);
@@ -53,7 +53,17 @@ typedef struct ex_step {
     double loss, lr;                    /* lr: the learning rate used */
     const nn_param *bad;                /* whose gradient is not finite; NULL: all are */
     ssl_terms terms;                    /* the loss in parts */
+    double alignment;                   /* see ex_alignment; NaN but at an epoch's end */
 } ex_step;
+
+/* mean_i |a_i / |a_i| - b_i / |b_i||^2 over the rows of two nodes of one shape (spec M11
+ * with power 2): 0 when the two views of every image agree, 2 when they know nothing of
+ * each other, at most 4.  A row shorter than 1e-12 counts as its value / 1e-12. */
+double ex_alignment(const nn_node *a, const nn_node *b);
+
+/* tau of the momentum target after a step counted from the start of the run; NaN: there
+ * is no target. */
+double ex_run_tau(const ex_run *run, long step);
 
 /* When the loss or a gradient is not finite nothing has been updated (but for running
  * statistics), so the same step can be watched (nn/watch.h). */

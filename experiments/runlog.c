@@ -271,7 +271,7 @@ void ex_log_memory(ex_log *l)
 /* ---- lines --------------------------------------------------------------------------
  */
 
-static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
+static json_t *metrics_line(const ex_run *run, const ex_epoch *e, const ex_figures *f)
 {
     char name[64];
     json_t *line =
@@ -283,6 +283,9 @@ static json_t *metrics_line(const ex_epoch *e, const ex_figures *f)
                   "knn_k", f->knn_k, "bank", f->bank, "linear_bank", f->linear_bank);
 
     NN_NEED(line, "a line of metrics.jsonl cannot be made");
+    if (run->target_state)
+        json_object_set_new(line, "tau", number(e->tau));
+    json_object_set_new(line, "train/alignment", number(e->alignment));
     for (int i = 0; i < e->terms.count; i++) {
         snprintf(name, sizeof name, "term/%s", e->terms.list[i].name);
         json_object_set_new(line, name, number(e->terms.list[i].value));
@@ -310,7 +313,7 @@ static void add_line(ex_log *l, json_t *line)
 
 void ex_log_epoch(ex_log *l, const ex_epoch *e, const ex_figures *f, const char *sha256)
 {
-    json_t *line = metrics_line(e, f), *shot = snapshot(e, f);
+    json_t *line = metrics_line(l->run, e, f), *shot = snapshot(e, f);
     if (sha256)
         json_object_set_new(line, "weights_sha256", json_string(sha256));
     add_line(l, line);
@@ -333,7 +336,7 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
     none.linear_bank = 0;
     none.judged.verdict = MET_DIVERGED;
     snprintf(none.judged.why, sizeof none.judged.why, "%s", why);
-    add_line(l, metrics_line(e, &none));
+    add_line(l, metrics_line(l->run, e, &none));
 }
 
 /* ---- going on with an earlier run --------------------------------------------------

@@ -21,6 +21,8 @@ typedef struct ex_epoch {               /* what training tells about one epoch *
     double images_per_s, seconds, eval_seconds;
     double data_wait;                   /* share of this process's training; NaN: none */
     ex_terms terms;                     /* of the loss: means over the steps */
+    double alignment;                   /* of the last step's batch; NaN: none */
+    double tau;                         /* of the target after that step; NaN: none */
 } ex_epoch;
 
 typedef struct ex_log {

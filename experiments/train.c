@@ -169,6 +169,7 @@ static nn_status measure_untrained(job *j)
     ex_log_baseline(&j->log, &j->at.base, &j->evaluator);
 
     ex_epoch e = { .loss = NAN, .lr = NAN, .images_per_s = NAN, .data_wait = NAN,
+                   .alignment = NAN, .tau = NAN,
                    .eval_seconds = ex_seconds() - from };
     ex_log_epoch(&j->log, &e, &j->figures, NULL);
     log_state(j, "running", 0, "", NULL);
@@ -349,6 +350,7 @@ static nn_status train_epoch(job *j, ex_epoch *e)
         at->step++;
         at->loss_sum += done.loss;
         ex_terms_add(&at->term_sums, &done.terms);
+        at->alignment = done.alignment;
         double took = ex_seconds() - from;
         at->epoch_seconds += took;
         j->trained += took;
@@ -362,6 +364,8 @@ static nn_status train_epoch(job *j, ex_epoch *e)
     for (int i = 0; i < e->terms.count; i++)
         e->terms.list[i].value /= at->step;
     e->lr = at->lr;
+    e->alignment = at->alignment;
+    e->tau = ex_run_tau(&j->run, (long)at->epoch * j->run.steps + at->step - 1);
     e->seconds = at->epoch_seconds;
     e->images_per_s = (double)at->step * c->top.batch / at->epoch_seconds;
     e->data_wait = j->trained > trained         /* of this process; NaN: it took no step */
@@ -437,7 +441,7 @@ static nn_status run_epoch(job *j)
     nn_status status = train_epoch(j, &e);
     if (status == NN_EDIVERGED) {
         e.lr = j->at.lr;
-        e.loss = e.images_per_s = e.data_wait = NAN;
+        e.loss = e.images_per_s = e.data_wait = e.alignment = e.tau = NAN;
         e.terms = j->at.term_sums;
         for (int i = 0; i < e.terms.count; i++)
             e.terms.list[i].value = NAN;

@@ -56,6 +56,11 @@ static double at(const json_t *line, const char *key)
     return json_number_value(x);
 }
 
+static int is_null(const json_t *line, const char *key)
+{
+    return json_is_null(json_object_get(line, key));
+}
+
 /* Kills the run at every save, or under the sanitizers at some, goes on, and compares all
  * that is left with the undisturbed run.  Save 1 follows the untrained network, save 1 + n
  * step n. */
@@ -158,12 +163,63 @@ START_TEST(a_term_that_is_no_number_is_refused)
 }
 END_TEST
 
-/* ---- the linear probe -------------------------------------------------------------- */
+/* ---- views and targets ------------------------------------------------------------- */
 
-static int is_null(const json_t *line, const char *key)
+/* By hand: equal directions, opposite ones, a right angle, and a row of zeros, which is
+ * one unit from the other.  (0 + 4 + 2 + 1) / 4; exact but for a root and a division. */
+START_TEST(alignment_is_the_squared_distance_of_unit_rows)
 {
-    return json_is_null(json_object_get(line, key));
+    float x[] = { 1, 2, 3, 0, 0, 5, 0, 0 }, y[] = { 2, 4, -1, 0, 7, 0, 0, 9 };
+    const nn_node a = { .val = x, .shape = nn_shape2(4, 2) },
+                  b = { .val = y, .shape = nn_shape2(4, 2) };
+    ck_assert_double_eq_tol(ex_alignment(&a, &b), 7.0 / 4, 1e-15);
+    ck_assert_double_eq_tol(ex_alignment(&b, &a), 7.0 / 4, 1e-15);
 }
+END_TEST
+
+/* SimSiam without predictor: the loss is -cos of the same z, so over one batch
+ * alignment = 2 - 2 cos = 2 + 2 loss.  Single precision of one: 1e-5. */
+START_TEST(alignment_of_an_epoch_is_that_of_its_last_batch)
+{
+    configure("method: {name: simsiam, proj_dim: 16, predictor: none}\n", "");
+    program_result r = program("train", "a.yaml", "--out=plain", "--quiet", "batch=24",
+                               NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    const json_t *lines = lines_of(program_run_folder("plain"));
+    ck_assert(is_null(json_array_get(lines, 0), "train/alignment"));
+    for (size_t i = 1; i <= EPOCHS; i++) {
+        const json_t *o = json_array_get(lines, i);
+        ck_assert_double_eq_tol(at(o, "train/alignment"), 2 + 2 * at(o, "loss"), 1e-5);
+        ck_assert_ptr_null(json_object_get(o, "tau"));
+    }
+}
+END_TEST
+
+#define BYOL "method: {name: byol, proj_dim: 8, proj_hidden: 16, pred_hidden: 8, tau: 0.9}\n"
+
+/* tau = 1 - 0.1 (1 + cos(pi k / K)) / 2 before step k of K = 9: 3, 6 and 9 after the
+ * three epochs.  Ten digits are written. */
+START_TEST(tau_of_a_target_is_told)
+{
+    static const double want[] = { 0, 0.925, 0.975, 1 };
+    configure(BYOL, "");
+    const json_t *lines = lines_of(trained());
+    ck_assert(is_null(json_array_get(lines, 0), "tau"));
+    for (size_t i = 1; i <= EPOCHS; i++)
+        ck_assert_double_eq_tol(at(json_array_get(lines, i), "tau"), want[i], 1e-9);
+}
+END_TEST
+
+START_TEST(a_target_outlives_a_stop)
+{
+    if (!strike_able())
+        return;
+    configure(BYOL, "");
+    stop_everywhere();
+}
+END_TEST
+
+/* ---- the linear probe -------------------------------------------------------------- */
 
 /* 24 training and 6 held-out images, all of which are classified whatever
  * metrics.samples is; epoch 0 always has a probe when the run has one. */
@@ -358,6 +414,10 @@ Suite *suite_figures(void)
     tcase_add_test(tc, terms_outlive_a_stop);
     tcase_add_test(tc, terms_of_a_diverged_run_are_null);
     tcase_add_loop_test(tc, a_term_that_is_no_number_is_refused, 0, 4);
+    tcase_add_test(tc, alignment_is_the_squared_distance_of_unit_rows);
+    tcase_add_test(tc, alignment_of_an_epoch_is_that_of_its_last_batch);
+    tcase_add_test(tc, tau_of_a_target_is_told);
+    tcase_add_test(tc, a_target_outlives_a_stop);
     tcase_add_loop_test(tc, the_probe_runs_when_it_is_asked_for, 0, 4);
     tcase_add_test(tc, a_probe_leaves_no_trace_in_the_weights);
     tcase_add_loop_test(tc, a_probe_outlives_a_stop, 0, 2);

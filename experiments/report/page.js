@@ -136,7 +136,7 @@ function referenceText(key)
 function numberTable()
 {
   const body = el('tbody', {}), columns = runs.length + 2;
-  for (const key of metricKeys().filter(k => k !== 'lr' && k !== 'images_per_s')) {
+  for (const key of metricKeys().filter(k => !['lr', 'tau', 'images_per_s'].includes(k))) {
     const m = METRICS[key] || wordsOf(key), embeds = ofEmbeddings(key);
     body.append(el('tr', { class: 'metric' },
       el('th', { scope: 'rowgroup', colspan: columns },

@@ -99,6 +99,12 @@ const METRICS = {
     read: 'Codes that no input chooses.' },
   'code/error': { name: 'Quantisation error', digits: 4, tiny: true,
     read: 'Mean squared distance from an input to its code.' },
+  'train/alignment': { name: 'Alignment in training', digits: 3, tiny: true,
+    read: 'The mean squared distance between the unit embeddings of two views, on the ' +
+      'last batch of the epoch: 0 is perfect agreement, which collapse reaches too; 2 is ' +
+      'none at all.' },
+  'tau': { name: 'Momentum of the target', digits: 5,
+    read: 'What the target keeps of itself in a step.' },
   'lr': { name: 'Learning rate', digits: 4, tiny: true,
     read: 'The size of the steps at the end of each epoch.' },
   'images_per_s': { name: 'Images per second', digits: 0,
