@@ -281,12 +281,14 @@ size_t data_augment_space(const data_images *d)
 void data_augment_view(const data_augment *a, const data_images *d, int i, int view,
                        uint64_t seed, uint32_t epoch, float *out, void *work)
 {
-    NN_NEED(i >= 0 && i < d->n && (view == 0 || view == 1), "view %d of image %d of %d",
+    NN_NEED(i >= 0 && i < d->n && view >= 0 && view < DATA_MOST_VIEWS, "view %d of image %d of %d",
             view, i, d->n);
     int h = d->h, w = d->w, c = d->c;
     size_t pixels = (size_t)h * w;
-    nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch, (uint64_t)i * 2 + (uint64_t)view);
-    data_draw draw = data_draw_view(a, h, w, view, &r);
+    uint64_t pair = (uint64_t)view / 2, second = (uint64_t)view % 2;
+    nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch,
+                         pair << 32 | ((uint64_t)i * 2 + second));
+    data_draw draw = data_draw_view(a, h, w, (int)second, &r);
 
     data_resize(d, d->pixel + (size_t)i * pixels * c, draw.box, a->interpolation, out,
                 work);

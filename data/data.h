@@ -75,7 +75,8 @@ extern const nn_setting data_augment_table[];
 nn_status data_augment_resolve(data_augment *a, const unsigned char *given,
                                const char *suits, nn_err *err);
 
-/* One view (0 or 1) of image i: (h, w, c) floats, normalised.  A function of its
+/* One view of image i: (h, w, c) floats, normalised.  Views 0 and 2 use the augmentation
+ * of "the first view", 1 and 3 that of "the second"; each draws for itself.  A function of its
  * arguments alone.  `work` has data_augment_space bytes, aligned like arena memory. */
 size_t data_augment_space(const data_images *d);
 void   data_augment_view(const data_augment *a, const data_images *d, int i, int view,
@@ -86,13 +87,16 @@ void   data_augment_view(const data_augment *a, const data_images *d, int i, int
 void data_plain(const data_images *d, const uint32_t *index, int first, int n,
                 float *out);
 
-/* Batches of two augmented views.  The next batch is made while the trainer computes
+/* Batches of augmented views.  The next batch is made while the trainer computes
  * (nn_par_ahead): the values do not depend on who makes them, or when. */
 typedef struct data_loader data_loader;
 
+enum { DATA_MOST_VIEWS = 4 };
+
 typedef struct data_batch {
     int n, epoch, step;
-    const float *view[2];               /* (n, h, w, c) each; valid until the next call */
+    const float *view[DATA_MOST_VIEWS]; /* (n, h, w, c) each, NULL beyond the loader's
+                                           number; valid until the next call */
     const uint32_t *index;              /* (n) into the data set */
 } data_batch;
 
@@ -100,14 +104,14 @@ typedef struct data_batch {
  * it is a bug of the caller. */
 nn_status    data_loader_check(const data_images *d, int batch, nn_err *err);
 data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augment *g,
-                             uint64_t seed, int batch);
+                             uint64_t seed, int batch, int views);
 int data_loader_steps(const data_loader *l); /* per epoch; the rest is dropped */
 /* Batch `step` of `epoch`; starts on the one after it.  Asking for another than that
  * (resume) is allowed and costs one batch of work. */
 data_batch data_loader_get(data_loader *l, int epoch, int step);
 
 /* What making views has cost so far: processor time of the threads that made them, in
- * seconds, and the images whose two views they are.  Most of it is hidden: threads make
+ * seconds, and the images whose views they are.  Most of it is hidden: threads make
  * the next batch while they would wait for each other. */
 typedef struct data_cost { double seconds; long images; } data_cost;
 data_cost data_loader_cost(const data_loader *l);

@@ -6,14 +6,14 @@
 
 /* Two slots: one holds the batch that was handed out, the other the next one, which is
  * made in small jobs while the trainer's threads would wait for each other.  A job writes
- * two views of JOB samples, and each of them is a function of (seed, epoch, image, view):
+ * the views of JOB samples, and each of them is a function of (seed, epoch, image, view):
  * nothing in a batch tells who made it, or in which order batches were asked for. */
-enum { VIEWS = 2, JOB = 2 };
+enum { JOB = 2 };
 
 typedef struct slot {
     int epoch, step;                    /* epoch -1: nothing in it */
     uint32_t *index;                    /* (batch) */
-    float *view[VIEWS];                 /* (batch, h, w, c) */
+    float *view[DATA_MOST_VIEWS];       /* (batch, h, w, c) */
 } slot;
 
 /* What a worker has spent; a cache line each, so that nobody waits for a neighbour's. */
@@ -23,7 +23,7 @@ struct data_loader {
     const data_images *d;
     data_augment augment;
     uint64_t seed;
-    int batch, steps;
+    int batch, views, steps;
     int order_epoch;                    /* whose order this is, -1: none */
     uint32_t *order;                    /* (n) */
     slot slot[2];
@@ -59,17 +59,19 @@ static float *views_new(nn_arena *a, const data_images *d, int batch)
 }
 
 data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augment *g,
-                             uint64_t seed, int batch)
+                             uint64_t seed, int batch, int views)
 {
     data_loader *l = NN_NEW0(a, data_loader, 1);
     size_t space = data_augment_space(d);
 
     NN_NEED(batch >= 1 && batch <= d->n, "loader: a batch of %d from %d images", batch,
             d->n);
+    NN_NEED(views >= 1 && views <= DATA_MOST_VIEWS, "loader: %d views", views);
     l->d = d;
     l->augment = *g;
     l->seed = seed;
     l->batch = batch;
+    l->views = views;
     l->steps = d->n / batch;
     l->order_epoch = -1;
     l->order = NN_NEW(a, uint32_t, d->n);
@@ -77,7 +79,7 @@ data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augme
         slot *s = &l->slot[k];
         s->epoch = -1;
         s->index = NN_NEW(a, uint32_t, batch);
-        for (int v = 0; v < VIEWS; v++)
+        for (int v = 0; v < views; v++)
             s->view[v] = views_new(a, d, batch);
     }
     atomic_init(&l->drop, 0);
@@ -117,7 +119,7 @@ static void make_views(void *ctx, size_t job, int worker)
             l->workers);
     double from = thread_seconds();
     for (int i = first; i < end; i++)
-        for (int v = 0; v < VIEWS; v++)
+        for (int v = 0; v < l->views; v++)
             data_augment_view(&l->augment, l->d, (int)s->index[i], v, l->seed,
                               (uint32_t)s->epoch, s->view[v] + (size_t)i * count,
                               l->work[worker]);
@@ -182,8 +184,10 @@ data_batch data_loader_get(data_loader *l, int epoch, int step)
     l->making = next;
     nn_par_ahead(jobs_of(l), make_views, l);
 
-    return (data_batch){ .n = l->batch, .epoch = epoch, .step = step,
-                         .view = { now->view[0], now->view[1] }, .index = now->index };
+    data_batch b = { .n = l->batch, .epoch = epoch, .step = step, .index = now->index };
+    for (int v = 0; v < l->views; v++)
+        b.view[v] = now->view[v];
+    return b;
 }
 
 void data_loader_stop(data_loader *l)

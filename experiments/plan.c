@@ -272,7 +272,8 @@ static void size_buffers(const rehearsal *r, int batch, double *batches, double 
     copy.config = &c;
     copy.forever = (nn_arena){0};
     nn_memory_limit(0, NULL, NULL);
-    data_loader_new(&copy.forever, &copy.train, &c.augment, 0, batch);
+    data_loader_new(&copy.forever, &copy.train, &c.augment, 0, batch,
+                    copy.objective.views);
     *batches = (double)copy.forever.peak;
     ex_evaluator e = ex_evaluator_new(&copy);
     *buffers = (double)copy.forever.peak - *batches;

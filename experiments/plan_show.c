@@ -57,6 +57,9 @@ static void size_line(FILE *out, const char *what, double bytes, const char *for
 static void print_memory(const ex_plan *p, FILE *out)
 {
     const ex_peaks *m = p->steps_timed ? &p->measured : &p->estimate;
+    static const char *const views[] = { "", "one view", "two views", "three views",
+                                         "four views" };
+    const ex_config *c = p->config;
     char a[32], b[32], guess[64] = "";
 
     if (p->steps_timed)
@@ -69,7 +72,8 @@ static void print_memory(const ex_plan *p, FILE *out)
               p->test);
     size_line(out, "  network", p->weights, "  weights, gradients, running statistics");
     size_line(out, "  optimiser", p->optimiser, "%s", "");
-    size_line(out, "  batches", p->batches, "  two, of two views each");
+    size_line(out, "  batches", p->batches, "  two, of %s each",
+              views[ssl_view_count(c->method, c->method_config)]);
     size_line(out, "  evaluation", p->buffers, "%s", "");
     size_line(out, "  checkpoint", p->saving, "%s", "");
     size_line(out, "step", m->step, "  values and gradients: training %s, evaluation %s",

@@ -50,7 +50,8 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     }
     run->opt = opt_new(c->optimiser, &c->optim, &run->store);
     run->loader = data_loader_new(&run->forever, &run->train, &c->augment,
-                                  (uint64_t)c->top.seed, c->top.batch);
+                                  (uint64_t)c->top.seed, c->top.batch,
+                                  run->objective.views);
     run->steps = data_loader_steps(run->loader);
     run->train_print = data_fingerprint(&run->train);
     run->test_print = data_fingerprint(&run->test);

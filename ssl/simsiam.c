@@ -4,6 +4,8 @@
  *   L = 1/2 D(p1, sg(z2)) + 1/2 D(p2, sg(z1))
  *   D(p, z) = -mean_i cos(p_i, z_i)            or, as an ablation,
  *             -mean_i sum_k softmax(z_i)_k log softmax(p_i)_k
+ *   symmetric: false  L = D(p1, sg(z2))
+ *   pairs: 2          the mean over two pairs of views, (1, 2) and (3, 4)
  *
  * Collapse it prevents: nothing in L asks the outputs to differ; a constant z is a
  * perfect minimum.  Stop-gradient sg and the predictor together keep the trainer from finding it.
@@ -29,7 +31,7 @@ typedef struct simsiam_config {
     int stop_gradient, predictor, pred_lr;
     int proj_layers, proj_dim, proj_hidden, proj_bn, proj_affine;
     int pred_hidden, pred_bn;
-    int symmetric, similarity;
+    int symmetric, pairs, similarity;
 } simsiam_config;
 
 static const nn_setting settings[] = {
@@ -51,6 +53,8 @@ static const nn_setting settings[] = {
     NN_SET_C(simsiam_config, pred_bn, SSL_NORM_HIDDEN, "none|hidden|output",
              "BatchNorm in the predictor (output is unstable, says the paper)"),
     NN_SET_B(simsiam_config, symmetric, 1, "both directions; off: p1 against z2 alone"),
+    NN_SET_I(simsiam_config, pairs, 1, 1, 2,
+             "pairs of views of an image; the paper's asym. 2x is symmetric: false, pairs: 2"),
     NN_SET_C(simsiam_config, similarity, COSINE, "cosine|cross_entropy",
              "how p is compared with z"),
     NN_SET_END
@@ -123,15 +127,31 @@ static nn_node *distance(nn_tape *t, const simsiam_config *c, nn_node *p, nn_nod
     return nn_scale(t, -1, nn_mean(t, nn_cosine(t, p, target, 1e-8f)));
 }
 
-static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
+/* Of views k and k + 1. */
+static nn_node *pair(nn_tape *t, const simsiam_config *c, const ssl_views *v, int k)
 {
-    const simsiam_config *c = config;
-    nn_node *one = distance(t, c, ssl_predict(t, v, 0), v->z[1]);
+    nn_node *one = distance(t, c, ssl_predict(t, v, k), v->z[k + 1]);
 
     if (!c->symmetric)
         return one;
-    nn_node *two = distance(t, c, ssl_predict(t, v, 1), v->z[0]);
+    nn_node *two = distance(t, c, ssl_predict(t, v, k + 1), v->z[k]);
     return nn_scale(t, 0.5f, nn_add(t, one, two));
+}
+
+static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
+{
+    const simsiam_config *c = config;
+    nn_node *one = pair(t, c, v, 0);
+
+    if (c->pairs == 1)
+        return one;
+    return nn_scale(t, 0.5f, nn_add(t, one, pair(t, c, v, 2)));
+}
+
+static int views(const void *config)
+{
+    const simsiam_config *c = config;
+    return 2 * c->pairs;
 }
 
 const ssl_method ssl_simsiam = {
@@ -139,5 +159,5 @@ const ssl_method ssl_simsiam = {
     .paper = "Exploring Simple Siamese Representation Learning (Chen and He, 2021)",
     .config_size = sizeof(simsiam_config), .settings = settings,
     .build = build, .embed = embed, .build_predictor = build_predictor,
-    .predict = predict, .loss = loss,
+    .predict = predict, .loss = loss, .views = views,
 };

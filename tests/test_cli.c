@@ -471,7 +471,7 @@ START_TEST(measuring_leaves_no_trace_in_the_weights)
     net_set_method(&n, "pred_hidden", 4);
     net_build(&n, 0);
     ck_assert_int_eq(data_load(&set, 0, &n.forever, &train, &test, &err), NN_OK);
-    data_loader *l = data_loader_new(&n.forever, &train, &augment, 0, BATCH);
+    data_loader *l = data_loader_new(&n.forever, &train, &augment, 0, BATCH, 2);
     opt_state *opt = opt_new(sgd, &optim, &n.store);
     ck_assert_int_eq(data_loader_steps(l), STEPS);
     for (int epoch = 0; epoch < EPOCHS; epoch++)

@@ -195,6 +195,16 @@ START_TEST(alignment_of_an_epoch_is_that_of_its_last_batch)
 }
 END_TEST
 
+/* Two pairs of views, asked one way: four views from the loader. */
+START_TEST(four_views_outlive_a_stop)
+{
+    if (!strike_able())
+        return;
+    configure("method: {name: simsiam, proj_dim: 16, symmetric: false, pairs: 2}\n", "");
+    stop_everywhere();
+}
+END_TEST
+
 #define BYOL "method: {name: byol, proj_dim: 8, proj_hidden: 16, pred_hidden: 8, tau: 0.9}\n"
 
 /* tau = 1 - 0.1 (1 + cos(pi k / K)) / 2 before step k of K = 9: 3, 6 and 9 after the
@@ -417,6 +427,7 @@ Suite *suite_figures(void)
     tcase_add_test(tc, alignment_is_the_squared_distance_of_unit_rows);
     tcase_add_test(tc, alignment_of_an_epoch_is_that_of_its_last_batch);
     tcase_add_test(tc, tau_of_a_target_is_told);
+    tcase_add_test(tc, four_views_outlive_a_stop);
     tcase_add_test(tc, a_target_outlives_a_stop);
     tcase_add_loop_test(tc, the_probe_runs_when_it_is_asked_for, 0, 4);
     tcase_add_test(tc, a_probe_leaves_no_trace_in_the_weights);

@@ -73,7 +73,7 @@ static void is_right(const data_batch *b, uint64_t seed, int epoch, int step)
 START_TEST(batches_are_the_views_of_the_shuffled_images)
 {
     nn_par_set_threads(_i);
-    data_loader *l = data_loader_new(&arena, &images, &augment, 21, BATCH);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 21, BATCH, 2);
     ck_assert_int_eq(data_loader_steps(l), STEPS);
     for (int epoch = 0; epoch < 3; epoch++)
         for (int step = 0; step < STEPS; step++) {
@@ -93,7 +93,7 @@ START_TEST(batches_can_be_asked_for_in_any_order)
                                    { 7, 3 }, { 7, 4 }, { 7, 6 }, { 8, 0 } };
 
     nn_par_set_threads(_i);
-    data_loader *l = data_loader_new(&arena, &images, &augment, 4, BATCH);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 4, BATCH, 2);
     for (size_t k = 0; k < NN_COUNT(wish); k++) {
         data_batch b = data_loader_get(l, wish[k][0], wish[k][1]);
         if (k % 2)
@@ -107,7 +107,7 @@ END_TEST
 START_TEST(an_epoch_shows_no_image_twice_and_epochs_differ)
 {
     uint32_t first[2] = { 0 };
-    data_loader *l = data_loader_new(&arena, &images, &augment, 1, BATCH);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 1, BATCH, 2);
 
     for (int epoch = 0; epoch < 2; epoch++) {
         int seen[N] = { 0 };
@@ -127,7 +127,7 @@ END_TEST
 
 START_TEST(a_batch_may_be_the_whole_set)
 {
-    data_loader *l = data_loader_new(&arena, &images, &augment, 1, N);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 1, N, 2);
     ck_assert_int_eq(data_loader_steps(l), 1);
     for (int epoch = 0; epoch < 3; epoch++) {
         data_batch b = data_loader_get(l, epoch, 0);
@@ -143,7 +143,7 @@ END_TEST
 
 START_TEST(batches_cost_no_memory)
 {
-    data_loader *l = data_loader_new(&arena, &images, &augment, 1, BATCH);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 1, BATCH, 2);
     size_t mark = nn_arena_mark(&arena), grown = arena.grown;
 
     for (int k = 0; k < 20; k++)
@@ -158,7 +158,7 @@ START_TEST(after_stopping_another_loader_can_start)
 {
     nn_par_set_threads(2);
     for (int k = 0; k < 5; k++) {
-        data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH);
+        data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH, 2);
         data_batch b = data_loader_get(l, k, k);
         is_right(&b, 6, k, k);
         data_loader_stop(l);
@@ -171,7 +171,7 @@ END_TEST
 
 START_TEST(a_dropped_batch_is_made_when_it_is_wanted_after_all)
 {
-    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH, 2);
     data_loader_get(l, 0, 0);
     data_loader_stop(l);
     data_batch b = data_loader_get(l, 0, 1);
@@ -183,7 +183,7 @@ END_TEST
 /* What was made ahead shows the pixels of that time. */
 START_TEST(the_next_batch_is_made_ahead_also_across_epochs)
 {
-    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH, 2);
     for (int k = 0; k < 2; k++) {
         int epoch = k, step = k ? 0 : STEPS - 1;        /* and then the one after it */
         data_loader_get(l, 0, STEPS - 2 + k);
@@ -197,11 +197,61 @@ START_TEST(the_next_batch_is_made_ahead_also_across_epochs)
 }
 END_TEST
 
+/* Four views: the first two are those of a loader of two, the other two draw for
+ * themselves, with the augmentations of the first two.  _i: threads */
+START_TEST(more_views_leave_the_first_two_as_they_were)
+{
+    float want[COUNT];
+    void *work = nn_arena_alloc(&arena, data_augment_space(&images));
+
+    nn_par_set_threads(_i);
+    augment.blur = 0;                           /* so that the two kinds differ */
+    augment.blur2 = 1;
+    data_loader *l = data_loader_new(&arena, &images, &augment, 21, BATCH, 4);
+    for (int step = 0; step < STEPS; step++) {
+        data_batch b = data_loader_get(l, 1, step);
+        is_right(&b, 21, 1, step);
+        for (int i = 0; i < BATCH; i++)
+            for (int v = 2; v < 4; v++) {
+                data_augment_view(&augment, &images, (int)b.index[i], v, 21, 1, want,
+                                  work);
+                ck_assert_mem_eq(b.view[v] + i * COUNT, want, sizeof want);
+                ck_assert_mem_ne(b.view[v] + i * COUNT, b.view[v - 2] + i * COUNT,
+                                 sizeof want);
+            }
+    }
+    data_loader_stop(l);
+}
+END_TEST
+
+/* No two of all views of all images start from the same numbers. */
+START_TEST(every_view_of_every_image_draws_for_itself)
+{
+    enum { CROPPED = 2 * 4 };                   /* images x views */
+    float seen[CROPPED][COUNT];
+    void *work = nn_arena_alloc(&arena, data_augment_space(&images));
+    uint8_t same[2 * COUNT];
+
+    memcpy(same, pixel, COUNT);                 /* one image twice: draws alone differ */
+    memcpy(same + COUNT, pixel, COUNT);
+    images.pixel = same;
+    augment.blur2 = augment.blur;
+    augment.solarize2 = augment.solarize;
+    for (int k = 0; k < CROPPED; k++)
+        data_augment_view(&augment, &images, k / 4, k % 4, 5, 0, seen[k], work);
+    for (int k = 0; k < CROPPED; k++)
+        for (int q = 0; q < k; q++)
+            ck_assert_msg(memcmp(seen[k], seen[q], sizeof seen[k]) != 0,
+                          "view %d of image %d is view %d of image %d", k % 4, k / 4,
+                          q % 4, q / 4);
+}
+END_TEST
+
 /* Two batches for the first call, one ahead; then one for each.  _i: threads */
 START_TEST(the_cost_counts_every_image_that_was_made)
 {
     nn_par_set_threads(_i);
-    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH);
+    data_loader *l = data_loader_new(&arena, &images, &augment, 6, BATCH, 2);
     double before = 0;
 
     ck_assert_int_eq((int)data_loader_cost(l).images, 0);
@@ -234,7 +284,7 @@ END_TEST
 
 START_TEST(a_loader_for_too_large_a_batch_aborts)
 {
-    data_loader_new(&arena, &images, &augment, 1, N + 1);
+    data_loader_new(&arena, &images, &augment, 1, N + 1, 2);
 }
 END_TEST
 
@@ -245,6 +295,8 @@ Suite *suite_loader(void)
 
     tcase_add_checked_fixture(t, start, stop);
     tcase_add_loop_test(t, batches_are_the_views_of_the_shuffled_images, 1, 4);
+    tcase_add_loop_test(t, more_views_leave_the_first_two_as_they_were, 1, 4);
+    tcase_add_test(t, every_view_of_every_image_draws_for_itself);
     tcase_add_loop_test(t, batches_can_be_asked_for_in_any_order, 1, 4);
     tcase_add_test(t, an_epoch_shows_no_image_twice_and_epochs_differ);
     tcase_add_test(t, a_batch_may_be_the_whole_set);

@@ -70,6 +70,35 @@ START_TEST(orthogonal_views_give_zero)
 }
 END_TEST
 
+/* z1 = p0 gives -1 and z3 = -2 p2 gives 1: the mean is 0.  p1 and p3 are not asked. */
+START_TEST(two_pairs_give_the_mean_of_both)
+{
+    bench b;
+    bench_start(&b, 1);
+    net_set_method(&b.n, "pairs", 2);
+    net_set_method(&b.n, "symmetric", 0);
+    ck_assert_int_eq(ssl_view_count(b.n.method, b.n.method_config), 4);
+    ssl_views v = { .count = 4 };
+    float turned[N * D];
+    for (int i = 0; i < N * D; i++)
+        turned[i] = -2 * b.z[1][i];
+    const float *p[4] = { b.z[0], b.z[1], b.z[1], b.z[0] },
+                *z[4] = { b.z[1], b.z[0], b.z[0], turned };
+    for (int k = 0; k < 4; k++) {
+        v.p[k] = nn_input(&b.n.tape, nn_shape2(N, D), p[k], 1);
+        v.z[k] = nn_input(&b.n.tape, nn_shape2(N, D), z[k], 1);
+    }
+    nn_node *loss = b.n.method->loss(&b.n.tape, b.n.method_config, &v);
+    ck_assert_double_eq_tol((double)nn_item(loss), 0, 1e-6);
+    nn_backward(loss);
+    ck_assert(v.p[0]->grad && v.p[2]->grad && !v.p[1]->grad && !v.p[3]->grad);
+    v.z[3] = v.p[2];
+    ck_assert_double_eq_tol((double)nn_item(b.n.method->loss(&b.n.tape,
+                            b.n.method_config, &v)), -1, 1e-6);
+    net_free(&b.n);
+}
+END_TEST
+
 /* Scaling p by ten leaves L and divides its gradient by ten; gradient and p are orthogonal. */
 START_TEST(length_is_free_and_the_gradient_only_turns)
 {
@@ -237,6 +266,7 @@ Suite *suite_simsiam(void)
     TCase *tc = tcase_create("simsiam");
     tcase_add_test(tc, equal_views_are_the_minimum);
     tcase_add_test(tc, orthogonal_views_give_zero);
+    tcase_add_test(tc, two_pairs_give_the_mean_of_both);
     tcase_add_test(tc, length_is_free_and_the_gradient_only_turns);
     tcase_add_test(tc, no_predictor_is_no_stop_gradient_at_half_speed);
     tcase_add_test(tc, stop_gradient_means_constant_targets);
