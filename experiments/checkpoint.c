@@ -466,8 +466,8 @@ nn_status ex_checkpoint_look(ex_run *run, const char *path, ex_seen *seen, nn_er
                *settings = ex_tensors_word(&f, "settings"),
                *bits = ex_tensors_word(&f, "bits");
     if (status == NN_OK && !f.checked)
-        status = nn_fail(err, NN_ECHECKPOINT, "%s: carries no SHA-256 of its own, so it is"
-                         " damaged or of another program", path);
+        status = nn_fail(err, NN_ECHECKPOINT, "%s: carries no SHA-256 of its own, so it"
+                         " is damaged or of another program", path);
     else if (wrong)
         status = nn_fail(err, NN_ECHECKPOINT, "%s: does not tell its '%s'", path, wrong);
     if (status == NN_OK)

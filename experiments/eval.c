@@ -1,6 +1,5 @@
 #include "experiments/eval.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
@@ -23,7 +22,7 @@
  * The figures are those of experiments/evaluate.c, so that they are the ones of
  * metrics.jsonl to the last digit; what is new here is more of them. */
 
-enum { USUAL_IMAGES = 16 };             /* of the JEPA-SCORE: seconds for small networks */
+enum { USUAL_IMAGES = 16 };     /* of the JEPA-SCORE: seconds for small networks */
 
 typedef struct jepa {
     int images, of_z, width, lowest, highest;
@@ -140,8 +139,8 @@ static nn_status read_options(looking *l, nn_err *err)
     if (o->knn_t) {
         l->temperature = strtod(o->knn_t, &end);
         if (end == o->knn_t || *end || !(l->temperature > 0 && l->temperature < 1e6))
-            return nn_fail(err, NN_ECONFIG, "command line: --knn-t wants a number above 0,"
-                           " not '%.40s'", o->knn_t);
+            return nn_fail(err, NN_ECONFIG, "command line: --knn-t wants a number above"
+                           " 0, not '%.40s'", o->knn_t);
     }
     if (l->train_split && (o->knn || o->linear))
         return nn_fail(err, NN_ECONFIG, "command line: --split train goes with --metrics"
@@ -186,11 +185,6 @@ static nn_status read_folder(looking *l, nn_err *err)
     return NN_OK;
 }
 
-static int is_missing(const nn_err *e)
-{
-    return strstr(e->text, strerror(ENOENT)) != NULL;
-}
-
 /* last, and when that is missing or damaged prev; or what was asked for and nothing
  * else. */
 static nn_status read_weights(looking *l, nn_err *err)
@@ -214,7 +208,10 @@ static nn_status read_weights(looking *l, nn_err *err)
         fprintf(stderr, "%s; looking at %s, the one before it\n", why.text, EX_PREV);
         return NN_OK;
     }
-    if (is_missing(&why) && is_missing(&older))
+    ex_folder folder;
+    snprintf(folder.checkpoints, sizeof folder.checkpoints, "%s/checkpoints",
+             l->record.path);
+    if (!ex_folder_has_checkpoint(&folder))
         return nn_fail(err, status, "%s/checkpoints: no checkpoint in it; a run has one"
                        " from its first evaluation on", l->record.path);
     return nn_fail(err, status, "%s; %s", why.text, older.text);
@@ -230,8 +227,8 @@ static nn_status check_weights(looking *l, nn_err *err)
         others |= strncmp(l->o->pair[i], "data.", 5) == 0;
     if (s->other_data && !others)
         return nn_fail(err, NN_EDATA, "%s: was written with other data than %s has here;"
-                       " bring the old ones back, or say where they are with data.dir=DIR",
-                       l->checkpoint, l->config.source->name);
+                       " bring the old ones back, or say where they are with"
+                       " data.dir=DIR", l->checkpoint, l->config.source->name);
     if (s->other_data)
         fprintf(stderr, "note: these are other images than the run's\n");
     if (s->bits != NN_BITS)
@@ -363,7 +360,7 @@ static nn_status look(looking *l, nn_err *err)
 
 /* ---- output ------------------------------------------------------------------------ */
 
-/* A figure of status.json's baselines, or of the untrained network's line; NaN: unknown. */
+/* Of status.json's baselines, and of the untrained network's line; NaN: unknown. */
 static double baseline(const looking *l, const char *key)
 {
     return ex_number_of(json_object_get(l->record.status, "baseline"), key);
@@ -376,10 +373,9 @@ static double untrained(const looking *l, const char *key)
 }
 
 /* Baselines were measured with the settings of the run. */
-static int as_in_the_run(const looking *l, int k)
+static int as_in_the_run(const looking *l)
 {
-    return !l->seen.other_data && !l->seen.differs[0] && !l->o->knn_t
-           && k == l->config.metrics.knn_k;
+    return !l->seen.other_data && !l->seen.differs[0];
 }
 
 static json_t *number(double x)
@@ -394,8 +390,8 @@ static void put(json_t *o, const char *key, double x)
 
 static json_t *image_json(const looking *l, int i)
 {
-    return json_pack("{s:i, s:i, s:o}", "image", i, "label", l->run.test.label[i], "score",
-                     number(l->jepa.score[i]));
+    return json_pack("{s:i, s:i, s:o}", "image", i, "label", l->run.test.label[i],
+                     "score", number(l->jepa.score[i]));
 }
 
 static json_t *jepa_json(const looking *l)
@@ -495,12 +491,21 @@ static void print_probe(const looking *l, const char *name, double share,
 
 static void print_knn(const looking *l, int k, double share)
 {
-    int same = as_in_the_run(l, k);
+    int same = as_in_the_run(l) && !l->o->knn_t && k == l->config.metrics.knn_k;
     char name[32];
 
     snprintf(name, sizeof name, "kNN of h, k = %d", k);
     print_probe(l, name, share, same ? baseline(l, "untrained_knn") : NAN,
                 same ? baseline(l, "raw_pixel_knn") : NAN);
+}
+
+static void print_linear(const looking *l)
+{
+    int same = as_in_the_run(l);
+
+    print_probe(l, l->probe == MET_SGD ? "linear probe, sgd" : "linear probe, ridge",
+                l->linear, same ? untrained(l, "eval/linear") : NAN,
+                same ? baseline(l, "raw_pixel_linear") : NAN);
 }
 
 static void print_metrics(const looking *l)
@@ -565,9 +570,7 @@ static void print_table(const looking *l)
     for (int i = 0; i < l->knns; i++)
         print_knn(l, l->knn[i], l->share[i]);
     if (l->o->linear)
-        print_probe(l, l->probe == MET_SGD ? "linear probe, sgd" : "linear probe, ridge",
-                    l->linear, untrained(l, "eval/linear"),
-                    baseline(l, "raw_pixel_linear"));
+        print_linear(l);
     if (l->o->jepa)
         print_jepa(l);
 }

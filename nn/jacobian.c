@@ -66,7 +66,8 @@ void nn_jacobian(nn_tape *t, nn_function *f, const void *ctx, nn_shape one,
 double nn_log_volume(int rows, int cols, const float *j, int *floored, nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch);
-    int wide = cols > rows, n = wide ? rows : cols, long_side = wide ? cols : rows, low = 0;
+    int wide = cols > rows, n = wide ? rows : cols, long_side = wide ? cols : rows;
+    int low = 0;
     double *gram = NN_NEW(scratch, double, (size_t)n * (size_t)n);
     double *w = NN_NEW(scratch, double, n), sum = 0;
 

@@ -120,8 +120,9 @@ END_TEST
 START_TEST(another_team_and_another_table_see_the_same_figures)
 {
     const char *folder = trained();
-    const char *args[] = { "eval", folder, "--metrics", "--knn=1,5", "--linear", "--quiet",
-                           "--jepa-score", "--images=3", "--json", "--threads=1", NULL };
+    const char *args[] = { "eval", folder, "--metrics", "--knn=1,5", "--linear",
+                           "--quiet", "--jepa-score", "--images=3", "--json",
+                           "--threads=1", NULL };
     program_result one = program_args(args);
     args[9] = "--threads=3";
     program_result three = program_args(args);
@@ -185,7 +186,7 @@ START_TEST(the_linear_probe_is_a_share_of_all_held_out_images)
     for (int i = 0; i < 2; i++) {
         json_t *o = looked(folder, "--linear", i ? "--probe=ridge" : "--probe=sgd");
         double right = number_at(o, "eval/linear") * HELD_OUT;
-        ck_assert_double_eq_tol(right, round(right), 1e-6);     /* ten digits in the file */
+        ck_assert_double_eq_tol(right, round(right), 1e-6);     /* ten digits are told */
         ck_assert(right >= 0 && right <= HELD_OUT);
         ck_assert_str_eq(json_string_value(json_object_get(o, "probe")), protocol[i]);
     }
@@ -340,7 +341,8 @@ END_TEST
 
 START_TEST(the_score_of_z_goes_through_the_heads)
 {
-    json_t *o = json_object_get(looked(trained(), "--jepa-score", "--of=z"), "jepa_score");
+    json_t *o = json_object_get(looked(trained(), "--jepa-score", "--of=z"),
+                                "jepa_score");
 
     ck_assert_int_eq((int)number_at(o, "outputs"), 16);
     ck_assert_str_eq(json_string_value(json_object_get(o, "of")), "z");
@@ -353,14 +355,16 @@ END_TEST
 
 START_TEST(a_damaged_checkpoint_is_told_and_the_one_before_it_taken)
 {
-    const char *folder = trained(), *last = path_in(folder, "checkpoints/last.safetensors"),
+    const char *folder = trained(),
+               *last = path_in(folder, "checkpoints/last.safetensors"),
                *prev = path_in(folder, "checkpoints/prev.safetensors");
 
     damage(last);
     program_result r = program("eval", folder, "--json", NULL);
     ck_assert_msg(r.exit == 0, "%s", r.err);
     ck_assert_ptr_nonnull(strstr(r.err, last));
-    ck_assert_ptr_nonnull(strstr(r.err, "; looking at prev.safetensors, the one before it\n"));
+    ck_assert_ptr_nonnull(strstr(r.err, "; looking at prev.safetensors, the one before"
+                                        " it\n"));
     ck_assert_str_eq(program("eval", folder, "--json", "--checkpoint=prev", NULL).out,
                      r.out);
     ck_assert_int_eq(program("eval", folder, "--checkpoint=last", NULL).exit, 6);
@@ -398,9 +402,9 @@ START_TEST(other_data_are_refused_unless_they_are_asked_for)
     reword(folder, "data.test", "0123456789abcdef");
     program_result r = program("eval", folder, NULL);
     ck_assert_int_eq(r.exit, 5);
-    ck_assert_ptr_nonnull(strstr(r.err, "was written with other data than shapes has here;"
-                                        " bring the old ones back, or say where they are"
-                                        " with data.dir=DIR\n"));
+    ck_assert_ptr_nonnull(strstr(r.err, "was written with other data than shapes has"
+                                        " here; bring the old ones back, or say where"
+                                        " they are with data.dir=DIR\n"));
     r = program("eval", folder, "data.size=60", NULL);
     ck_assert_int_eq(r.exit, 0);
     ck_assert_ptr_nonnull(strstr(r.err, "note: these are other images than the run's\n"));
@@ -425,7 +429,8 @@ END_TEST
 START_TEST(a_network_of_another_shape_does_not_fit)
 {
     const char *folder = trained();
-    char *yaml = program_read(path_in(folder, "config.yaml")), *at = strstr(yaml, "out: 6");
+    char *yaml = program_read(path_in(folder, "config.yaml"));
+    char *at = strstr(yaml, "out: 6");
 
     ck_assert_ptr_nonnull(at);
     at[5] = '7';
@@ -439,13 +444,12 @@ END_TEST
 
 START_TEST(the_weights_that_a_run_began_with_are_not_needed_any_more)
 {
-    const char *folder = trained();
-    char from[5000];
+    size_t n;
+    char *bytes = program_bytes(path_in(trained(), "checkpoints/last.safetensors"), &n);
 
-    ck_assert_int_eq(system("cp runs/*/*/s0/checkpoints/last.safetensors w.safetensors"), 0);
-    ck_assert_ptr_nonnull(folder);
-    snprintf(from, sizeof from, "init.from=w.safetensors");
-    ck_assert_int_eq(program("train", "a.yaml", "--quiet", "--out=b", from, NULL).exit, 0);
+    program_put("w.safetensors", bytes, n);
+    ck_assert_int_eq(program("train", "a.yaml", "--quiet", "--out=b",
+                             "init.from=w.safetensors", NULL).exit, 0);
     ck_assert_int_eq(unlink("w.safetensors"), 0);
     program_result r = program("eval", program_run_folder("b"), "--quiet", NULL);
     ck_assert_msg(r.exit == 0, "%s", r.err);
@@ -456,8 +460,8 @@ END_TEST
 typedef struct misuse { const char *args[3], *says; int exit; } misuse;
 
 static const misuse misuses[] = {
-    { { "--knn=0" }, "command line: --knn wants a whole number from 1 to 1048576, not '0'",
-      2 },
+    { { "--knn=0" },
+      "command line: --knn wants a whole number from 1 to 1048576, not '0'", 2 },
     { { "--knn=1,,2" },
       "command line: --knn wants a whole number from 1 to 1048576, not ''", 2 },
     { { "--knn=1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8" },
@@ -471,12 +475,13 @@ static const misuse misuses[] = {
     { { "--jepa-score", "--of=x" }, "command line: --of is h or z, not 'x'", 2 },
     { { "--split=all" }, "command line: --split is test or train, not 'all'", 2 },
     { { "--split=train", "--linear" },
-      "command line: --split train goes with --metrics and --jepa-score: probes learn from"
-      " training images and are judged on others", 2 },
+      "command line: --split train goes with --metrics and --jepa-score: probes learn"
+      " from training images and are judged on others", 2 },
     { { "optim.lr=1" },
       "command line: 'optim.lr=1': a run is looked at as it is; only settings of data,"
       " metrics and memory can be others", 2 },
-    { { "--checkpoint=nowhere" }, "nowhere: cannot be read: No such file or directory", 6 },
+    { { "--checkpoint=nowhere" },
+      "nowhere: cannot be read: No such file or directory", 6 },
 };
 
 START_TEST(misuse_is_named)

@@ -272,6 +272,7 @@ static const struct { const char *name, *file, *record; } op_files[] = {
     { "alignment", "terms.gold", "alignment/0/y" },
     { "sphere", "terms.gold", "sphere/0/y" },
     { "abs", "terms.gold", "abs/0/y" },
+    { "exponential", "methods.gold", NULL },
     { "rms", "terms.gold", "rms/0/y" },
     { "wasserstein", "terms.gold", "wasserstein/0/y" },
     { "tree", "pairs.gold", "tree/0/y" },

@@ -75,7 +75,7 @@ END_TEST
 /* A = diag(s) with its columns turned by Householder's I - 2 v v' and its rows as they
  * are: singular values s, and the score sum ln s whatever x is.  Float32 holds A to 6e-8
  * of its largest entry, so ln s of the least s (0.01) is right to 1e-5 or so. */
-START_TEST(the_score_of_a_linear_map_is_the_sum_of_its_log_singular_values_for_all_inputs)
+START_TEST(the_score_of_a_linear_map_is_its_sum_of_log_singular_values_for_all_inputs)
 {
     enum { ROWS = 6, COLS = 9 };
     static const double s[ROWS] = { 3, 1.5, 1, 0.4, 0.1, 0.01 };
@@ -320,7 +320,7 @@ Suite *suite_jacobian(void)
     TCase *tc = tcase_create("jacobian");
     tcase_add_test(tc, the_jacobian_of_a_linear_map_is_its_matrix_to_the_bit);
     tcase_add_test(
-        tc, the_score_of_a_linear_map_is_the_sum_of_its_log_singular_values_for_all_inputs);
+        tc, the_score_of_a_linear_map_is_its_sum_of_log_singular_values_for_all_inputs);
     tcase_add_test(tc, a_direction_without_any_stretch_counts_as_the_floor);
     tcase_add_test(tc, a_jacobian_that_is_not_finite_has_no_volume);
     tcase_add_test(tc, the_jacobian_of_a_relu_network_is_that_of_central_differences);

@@ -20,7 +20,8 @@ H, W, CIN, MID, LAST = 6, 5, 2, 5, 6
 
 
 def network(g, outputs):
-    p = {"conv1": draw(g, MID, CIN, 3, 3, scale=.3), "conv2": draw(g, LAST, MID, 3, 3, scale=.2),
+    p = {"conv1": draw(g, MID, CIN, 3, 3, scale=.3),
+         "conv2": draw(g, LAST, MID, 3, 3, scale=.2),
          "fc": draw(g, outputs, 3 * 3 * LAST, scale=.2)}
     for i, c in (1, MID), (2, LAST):
         p[f"gamma{i}"] = draw(g, c, scale=.3, shift=1)
