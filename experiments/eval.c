@@ -34,7 +34,7 @@ typedef struct looking {
     int knn[EX_MOST_KNN], knns;
     double share[EX_MOST_KNN], temperature, linear;
     int metrics, plain_knn, train_split;
-    met_protocol probe;
+    int probe, other_probe;             /* -1: the run's; 1: not as in the run */
     char checkpoint[1200];
     nn_arena text;
     ex_config config;
@@ -122,7 +122,6 @@ static nn_status check_pair(const char *pair, nn_err *err)
 static nn_status read_options(looking *l, nn_err *err)
 {
     const ex_eval_options *o = l->o;
-    int sgd = 1;
     char *end = NULL;
 
     l->plain_knn = l->metrics = !o->knn && !o->linear && !o->jepa && !o->metrics;
@@ -130,8 +129,8 @@ static nn_status read_options(looking *l, nn_err *err)
     l->jepa.images = USUAL_IMAGES;
     if (o->knn)
         NN_TRY(read_ks(l, o->knn, err));
-    NN_TRY(either("probe", o->probe, "ridge", "sgd", &sgd, err));
-    l->probe = sgd ? MET_SGD : MET_RIDGE;
+    l->probe = -1;
+    NN_TRY(either("probe", o->probe, "ridge", "sgd", &l->probe, err));
     NN_TRY(either("split", o->split, "test", "train", &l->train_split, err));
     NN_TRY(either("of", o->of, "h", "z", &l->jepa.of_z, err));
     if (o->images)
@@ -264,26 +263,6 @@ static void probe_knn(looking *l)
     nn_arena_rewind(a, mark);
 }
 
-/* All training and all held-out images, whatever metrics.bank and metrics.samples say. */
-static void probe_linear(looking *l)
-{
-    ex_run *run = &l->run;
-    nn_arena *a = &run->scratch;
-    size_t mark = nn_arena_mark(a), r = (size_t)run->r;
-    float *train = NN_NEW(a, float, r * (size_t)run->train.n);
-    float *test = NN_NEW(a, float, r * (size_t)run->test.n);
-    met_linear_settings s = met_linear_default;
-
-    say(l, "linear probe: %d training and %d held-out images", run->train.n, run->test.n);
-    s.protocol = l->probe;
-    s.classes = run->train.classes;
-    ex_evaluator_features(&l->evaluator, &run->train, run->train.n, train);
-    ex_evaluator_features(&l->evaluator, &run->test, run->test.n, test);
-    l->linear = met_linear(&s, run->r, train, run->train.label, run->train.n, test,
-                           run->test.label, run->test.n, a);
-    nn_arena_rewind(a, mark);
-}
-
 static nn_node *encode(nn_tape *t, const void *ctx, nn_node *x)
 {
     const looking *l = ctx;
@@ -330,6 +309,17 @@ static void score_images(looking *l)
     j->floored = (double)floored / j->images;
 }
 
+/* The run's own linear probe (ex_linear), whether the run asked for it or not. */
+static void ask_for_linear(looking *l)
+{
+    ex_metrics *m = &l->config.metrics;
+    int protocol = l->probe < 0 ? m->probe : l->probe ? MET_SGD : MET_RIDGE;
+
+    l->other_probe = protocol != m->probe;
+    m->linear = EX_LINEAR_LAST;
+    m->probe = protocol;
+}
+
 static nn_status look(looking *l, nn_err *err)
 {
     NN_TRY(ex_machine_choose(l->o->threads, err));
@@ -343,6 +333,8 @@ static nn_status look(looking *l, nn_err *err)
         l->run.test = l->run.train;
     if (!l->o->knn_t)
         l->temperature = l->config.metrics.knn_t;
+    if (l->o->linear)
+        ask_for_linear(l);
     l->evaluator = ex_evaluator_new(&l->run);
     l->evaluator.untrained_erank = l->seen.at.untrained_erank;
     if (l->metrics) {
@@ -351,8 +343,11 @@ static nn_status look(looking *l, nn_err *err)
     }
     if (l->knns)
         probe_knn(l);
-    if (l->o->linear)
-        probe_linear(l);
+    if (l->o->linear) {
+        say(l, "linear probe: %d training and %d held-out images",
+            l->evaluator.linear_bank, l->run.test.n);
+        l->linear = ex_linear(&l->evaluator);
+    }
     if (l->o->jepa)
         score_images(l);
     return NN_OK;
@@ -430,6 +425,11 @@ static void add_metrics(json_t *o, const ex_figures *f, int knn)
     json_object_set_new(o, "why", json_string(f->judged.why));
 }
 
+static const char *probe_word(const looking *l)
+{
+    return l->config.metrics.probe == MET_SGD ? "sgd" : "ridge";
+}
+
 static void print_json(const looking *l)
 {
     const ex_evaluator *e = &l->evaluator;
@@ -453,7 +453,8 @@ static void print_json(const looking *l)
     if (l->o->linear) {
         put(o, "eval/linear", l->linear);
         json_object_set_new(o, "probe",
-                            json_string(l->probe == MET_SGD ? "sgd" : "ridge"));
+                            json_string(probe_word(l)));
+        json_object_set_new(o, "linear_bank", json_integer(e->linear_bank));
     }
     if (l->o->jepa)
         json_object_set_new(o, "jepa_score", jepa_json(l));
@@ -501,10 +502,11 @@ static void print_knn(const looking *l, int k, double share)
 
 static void print_linear(const looking *l)
 {
-    int same = as_in_the_run(l);
+    int same = as_in_the_run(l) && !l->other_probe;
+    char name[32];
 
-    print_probe(l, l->probe == MET_SGD ? "linear probe, sgd" : "linear probe, ridge",
-                l->linear, same ? untrained(l, "eval/linear") : NAN,
+    snprintf(name, sizeof name, "linear probe, %s", probe_word(l));
+    print_probe(l, name, l->linear, same ? untrained(l, "eval/linear") : NAN,
                 same ? baseline(l, "raw_pixel_linear") : NAN);
 }
 
