@@ -203,6 +203,8 @@ install: all
 	    install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/fullrank/$$h || exit 1; done
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' tools/fullrank.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/fullrank.pc
+	for f in $(wildcard experiments/*/*.yaml experiments/*/*.tsv); do \
+	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/fullrank/$$f || exit 1; done
 	install -m 644 docs/fullrank.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
