@@ -4,11 +4,11 @@
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ssl/method.h"
 #include "tests/golden.h"
+#include "tests/keys.h"
 #include "tests/suites.h"
 
 /* The largest difference of a loss, of its size or of 1, whichever is more: losses are
@@ -89,55 +89,18 @@ typedef struct component {
     _Alignas(16) unsigned char config[1024];
 } component;
 
-static double value_of(const nn_setting *s, const char *text)
-{
-    char word[64];
-
-    for (int i = 0; s->kind == NN_CHOICE && i < nn_setting_words(s->words); i++) {
-        nn_setting_word(s->words, i, word, sizeof word);
-        if (strcmp(word, text) == 0)
-            return i;
-    }
-    ck_assert_msg(s->kind != NN_CHOICE, "%s has no word '%s'", s->name, text);
-    return strtod(text, NULL);
-}
-
-static void set(const nn_setting *table, void *config, const char *key, const char *text)
-{
-    const nn_setting *s = table;
-
-    while (s->name && strcmp(s->name, key) != 0)
-        s++;
-    ck_assert_msg(s->name != NULL, "no setting '%s'", key);
-    const double value = value_of(s, text);
-    void *field = (char *)config + s->at;
-    if (s->kind == NN_FLOAT)
-        *(double *)field = value;
-    else
-        *(int *)field = (int)value;
-}
-
 static component component_of(const line *l)
 {
     component c = {0};
-    char text[256], *rest = text, *pair;
 
     if (l->kind & METHOD)
         c.method = ssl_method_find(l->name);
     else
         c.addon = ssl_addon_find(l->name);
     ck_assert_msg(c.method || c.addon, "nobody is called '%s'", l->name);
-    const nn_setting *table = c.method ? c.method->settings : c.addon->settings;
     ck_assert((c.method ? c.method->config_size : c.addon->config_size)
               <= sizeof c.config);
-    nn_setting_defaults(table, c.config);
-    ck_assert(strlen(l->settings) < sizeof text);
-    strcpy(text, l->settings);
-    while ((pair = strtok_r(rest, " ", &rest))) {
-        char *value = strchr(pair, '=');
-        *value++ = 0;
-        set(table, c.config, pair, value);
-    }
+    keys_set(c.method ? c.method->settings : c.addon->settings, c.config, l->settings);
     return c;
 }
 
