@@ -94,6 +94,13 @@ static nn_node *absolute(nn_node *a, nn_node *b, const float *set)
     return nn_scale(&tape, (float)nn_count(a), nn_mean(&tape, nn_abs(&tape, a)));
 }
 
+static nn_node *exponential(nn_node *a, nn_node *b, const float *set)
+{
+    (void)b;
+    (void)set;
+    return nn_mean(&tape, nn_exponential(&tape, a));
+}
+
 static nn_node *rms(nn_node *a, nn_node *b, const float *set)
 {
     (void)b;
@@ -118,6 +125,7 @@ static nn_node *unit_wasserstein(nn_node *a, nn_node *b, const float *set)
 static const struct subject { const char *name; int cases; build *of; } subjects[] = {
     { "ntxent", 7, ntxent }, { "simclr", 2, simclr }, { "uniformity", 7, uniformity },
     { "alignment", 5, alignment }, { "sphere", 7, sphere }, { "abs", 1, absolute },
+    { "exponential", 1, exponential },
     { "rms", 3, rms }, { "wasserstein", 7, wasserstein },
     { "wunit", 2, unit_wasserstein },
 };

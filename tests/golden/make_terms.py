@@ -110,12 +110,13 @@ def sphere(gold):
 
 
 def roots(gold):
-    """Absolute values and the root of a mean square."""
+    """Absolute values, exponentials and the root of a mean square."""
     g = rng(506)
     x = draw(g, 5, 19)
     with torch.no_grad():
         x[2, 3] = 0
     case(gold, "abs/0", [("x", x)], x.abs().sum().reshape(1), g)
+    case(gold, "exponential/0", [("x", x)], x.exp().mean().reshape(1), g)
     for i, (n, d) in enumerate([(5, 19), (1, 1), (90, 50)]):
         x = draw(g, n, d)
         case(gold, f"rms/{i}", [("x", x)], x.square().mean().sqrt().reshape(1), g)
