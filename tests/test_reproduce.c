@@ -1,6 +1,5 @@
 /* `fullrank reproduce` from end to end on a paper of seconds, and its arithmetic. */
 #include <check.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,150 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "experiments/formula.h"
-#include "experiments/paper.h"
+#include "nn/base.h"
 #include "tests/program.h"
 #include "tests/suites.h"
-
-/* ---- formulas ---------------------------------------------------------------------- */
-
-/* Figures by key: x is 3, y is -2, n is NaN, 0 at epoch 0. */
-static nn_status figures(void *from, const ex_figure *f, double *value, nn_err *err)
-{
-    *(ex_figure *)from = *f;
-    if (strcmp(f->run, "gone") == 0)
-        return nn_fail(err, NN_EDATA, "no such run");
-    *value = strcmp(f->at, "0") == 0 ? 0 : f->key[0] == 'x' ? 3 : f->key[0] == 'y' ? -2 : NAN;
-    return NN_OK;
-}
-
-typedef struct sum { const char *text; double value; } sum;
-
-static const sum sums[] = {
-    { "1 + 2 * 3", 7 }, { "(1 + 2) * 3", 9 }, { "8 - 4 - 2", 2 }, { "16 / 4 / 2", 2 },
-    { "8 / 4 * 2", 4 }, { "-2 * -3", 6 }, { "--4", 4 }, { "1 - -1", 2 }, { "1--1", 2 },
-    { ".5 + 1e1", 10.5 }, { "2.5E-1", 0.25 }, { "-(1+1)", -2 },
-    { "min(3, 2)", 2 }, { "max(3, 2)", 3 }, { "min(-3, 2)", -3 }, { "max(-3, -4)", -3 },
-    { "abs(2 - 5)", 3 }, { "ln(1)", 0 }, { "max(1, min(5, 2 * 2))", 4 },
-    { "a:x", 3 }, { "a:x / b:x", 1 }, { "a:x - b:y", 5 }, { "a_1:x/y.z", 3 },
-    { "a:x@0 + a:x", 3 }, { "a:x@12", 3 }, { "-a:x", -3 },
-};
-
-START_TEST(arithmetic_is_that_of_school)
-{
-    nn_err err = {0};
-    ex_figure last;
-    double value;
-
-    nn_status s = ex_formula(sums[_i].text, "f:1", figures, &last, &value, &err);
-    ck_assert_msg(s == NN_OK, "%s", err.text);
-    ck_assert_msg(value == sums[_i].value, "%s = %g", sums[_i].text, value);
-}
-END_TEST
-
-START_TEST(keys_take_slashes_dots_and_an_epoch)
-{
-    nn_err err = {0};
-    ex_figure f;
-    double value;
-
-    ck_assert_int_eq(ex_formula("run_1:eval/knn@best", "f:1", figures, &f, &value, &err), 0);
-    ck_assert_str_eq(f.run, "run_1");
-    ck_assert_str_eq(f.key, "eval/knn");
-    ck_assert_str_eq(f.at, "best");
-    ck_assert_int_eq(ex_formula("a:status.baseline.x", "f:1", figures, &f, &value, &err), 0);
-    ck_assert_str_eq(f.key, "status.baseline.x");
-    ck_assert_str_eq(f.at, "");
-    ck_assert_int_eq(ex_formula("a:eval/knn@20@3", "f:1", figures, &f, &value, &err), 0);
-    ck_assert_str_eq(f.key, "eval/knn@20");
-    ck_assert_str_eq(f.at, "3");
-}
-END_TEST
-
-START_TEST(what_is_no_number_stays_none)
-{
-    static const char *const none[] = { "a:n", "min(1, a:n)", "max(a:n, 1)", "0 / 0",
-                                        "ln(-1)", "abs(a:n) + 1" };
-    nn_err err = {0};
-    ex_figure f;
-    double value = 0;
-
-    ck_assert_int_eq(ex_formula(none[_i], "f:1", figures, &f, &value, &err), 0);
-    ck_assert_msg(isnan(value), "%s = %g", none[_i], value);
-}
-END_TEST
-
-typedef struct mistake { const char *text, *says; } mistake;
-
-static const mistake formulas[] = {
-    { "", "f:7: '', column 1: wants a number, RUN:KEY, a function or '('" },
-    { "1 +", "f:7: '1 +', column 4: wants a number, RUN:KEY, a function or '('" },
-    { "(1", "f:7: '(1', column 3: wants ')'" },
-    { "1 2", "f:7: '1 2', column 3: nothing may follow here" },
-    { "1)", "f:7: '1)', column 2: nothing may follow here" },
-    { "a", "f:7: 'a', column 2: wants ':' and a key after a run, or '(' after a function" },
-    { "a:", "f:7: 'a:', column 3: wants a key after ':'" },
-    { "a:x@", "f:7: 'a:x@', column 4: wants an epoch or 'best' after '@'" },
-    { "a:x@last", "f:7: 'a:x@last', column 4: wants an epoch or 'best' after '@'" },
-    { "a:@0", "f:7: 'a:@0', column 3: wants a key after ':'" },
-    { "mean(1)", "f:7: 'mean(1)', column 1: no such function; there are min, max, abs and ln" },
-    { "min(1)", "f:7: 'min(1)', column 6: wants ','" },
-    { "abs(1, 2)", "f:7: 'abs(1, 2)', column 6: wants ')'" },
-    { "1.2.3", "f:7: '1.2.3', column 1: this is not a number" },
-    { "0x10", "f:7: '0x10', column 1: this is not a number" },
-    { "1e", "f:7: '1e', column 1: this is not a number" },
-    { ".", "f:7: '.', column 1: this is not a number" },
-    { "1 & 2", "f:7: '1 & 2', column 3: nothing may follow here" },
-    { "gone:x + 1", "no such run" },
-};
-
-START_TEST(a_mistake_tells_its_column)
-{
-    const mistake *m = &formulas[_i];
-    nn_err err = {0};
-    ex_figure f;
-    double value;
-
-    ck_assert_int_ne(ex_formula(m->text, "f:7", figures, &f, &value, &err), NN_OK);
-    ck_assert_str_eq(err.text, m->says);
-}
-END_TEST
-
-START_TEST(nesting_has_an_end)
-{
-    char deep[4001];
-    nn_err err = {0};
-    ex_figure f;
-    double value;
-
-    memset(deep, '(', 4000);
-    deep[4000] = 0;
-    ck_assert_int_eq(ex_formula(deep, "f:7", figures, &f, &value, &err), NN_ECONFIG);
-    ck_assert_ptr_nonnull(strstr(err.text, "nested too deeply"));
-    memset(deep, '-', 4000);                    /* signs are a loop, not a nesting */
-    deep[3999] = '1';
-    deep[4000] = 0;
-    ck_assert_int_eq(ex_formula(deep, "f:7", figures, &f, &value, &err), NN_OK);
-    ck_assert_double_eq(value, -1);
-}
-END_TEST
-
-START_TEST(bands_hold_their_ends_as_written)
-{
-    const ex_band below = { "<", 0, 2 }, most = { "<=", 0, 2 }, above = { ">", 2, 0 },
-                  least = { ">=", 2, 0 }, in = { "in", -1, 2 };
-
-    ck_assert(ex_band_holds(&below, 1.5) && !ex_band_holds(&below, 2));
-    ck_assert(ex_band_holds(&most, 2) && !ex_band_holds(&most, 2.5));
-    ck_assert(ex_band_holds(&above, 2.5) && !ex_band_holds(&above, 2));
-    ck_assert(ex_band_holds(&least, 2) && !ex_band_holds(&least, 1.5));
-    ck_assert(ex_band_holds(&in, -1) && ex_band_holds(&in, 2));
-    ck_assert(!ex_band_holds(&in, -1.5) && !ex_band_holds(&in, 2.5));
-    ck_assert(!ex_band_holds(&below, NAN) && !ex_band_holds(&most, NAN)
-              && !ex_band_holds(&above, NAN) && !ex_band_holds(&least, NAN)
-              && !ex_band_holds(&in, NAN));
-}
-END_TEST
 
 /* ---- a paper ----------------------------------------------------------------------- */
 
@@ -167,6 +25,8 @@ END_TEST
 
 #define RUNS "# a comment\nrun\tconfig\toverrides\n\n"
 #define ROWS "claim\twhat\tquantity\tband\tpublished\tsetting\tours\tkind\n"
+
+#define GOOD RUNS "full\ttiny.yaml\t\n"
 
 static void paper(const char *runs, const char *rows)
 {
@@ -441,11 +301,158 @@ START_TEST(the_papers_of_the_tree_are_well_formed)
 }
 END_TEST
 
+/* ---- formulas ---------------------------------------------------------------------- */
+
+/* In a run of two epochs.  A quantity without figures needs no run. */
+typedef struct sum { const char *text; double value; } sum;
+
+static const sum sums[] = {
+    { "1 + 2 * 3", 7 }, { "(1 + 2) * 3", 9 }, { "8 - 4 - 2", 2 }, { "16 / 4 / 2", 2 },
+    { "8 / 4 * 2", 4 }, { "-2 * -3", 6 }, { "--4", 4 }, { "1 - -1", 2 }, { "1--1", 2 },
+    { ".5 + 1e1", 10.5 }, { "2.5E-1", 0.25 }, { "-(1+1)", -2 },
+    { "min(3, 2)", 2 }, { "max(3, 2)", 3 }, { "min(-3, 2)", -3 }, { "max(-3, -4)", -3 },
+    { "abs(2 - 5)", 3 }, { "ln(1)", 0 }, { "max(1, min(5, 2 * 2))", 4 },
+    { "full:epoch", 2 }, { "full:epoch / full:epoch", 1 }, { "-full:epoch@1", -1 },
+    { "full:epoch@0 + full:epoch", 2 }, { "full:epoch - 1", 1 }, { "full:epoch-1", 1 },
+};
+
+/* Undefined, and what is made of it. */
+static const char *const nothing[] = {
+    "0 / 0", "ln(-1)", "full:loss@0", "abs(full:loss@0) + 1", "min(1, full:loss@0)",
+    "min(full:loss@0, 1)", "max(1, full:loss@0)", "max(full:loss@0, 1)"
+};
+
+START_TEST(arithmetic_is_that_of_school)
+{
+    char rows[8192] = ROWS;
+
+    for (size_t i = 0; i < NN_COUNT(sums); i++)
+        sprintf(rows + strlen(rows), "A\tw\t%s\tin %.17g %.17g\t-\ta\tb\tmechanism\n",
+                sums[i].text, sums[i].value, sums[i].value);
+    paper(GOOD, rows);
+    program_result r = program("reproduce", "tiny", "--seeds=0", "--json", NULL);
+    const json_t *list = json_object_get(program_parse(r.out), "rows"), *row;
+    size_t i;
+    ck_assert_uint_eq(json_array_size(list), NN_COUNT(sums));
+    json_array_foreach(list, i, row)
+        ck_assert_msg(json_number_value(json_object_get(row, "mean")) == sums[i].value
+                      && json_is_true(json_object_get(row, "holds")), "%s = %g",
+                      sums[i].text, json_number_value(json_object_get(row, "mean")));
+    ck_assert_int_eq(r.exit, 0);
+}
+END_TEST
+
+START_TEST(what_is_no_number_stays_none_and_no_band_holds_it)
+{
+    static const char *const bands[] = { "< 9", "<= 9", "> -9", ">= -9", "in -9 9" };
+    char rows[8192] = ROWS;
+
+    for (size_t i = 0; i < NN_COUNT(nothing) * NN_COUNT(bands); i++)
+        sprintf(rows + strlen(rows), "A\tw\t%s\t%s\t-\ta\tb\tmechanism\n",
+                nothing[i / NN_COUNT(bands)], bands[i % NN_COUNT(bands)]);
+    paper(GOOD, rows);
+    program_result r = program("reproduce", "tiny", "--seeds=0", "--json", NULL);
+    const json_t *list = json_object_get(program_parse(r.out), "rows"), *row;
+    size_t i;
+    ck_assert_uint_eq(json_array_size(list), NN_COUNT(nothing) * NN_COUNT(bands));
+    json_array_foreach(list, i, row)
+        ck_assert_msg(json_is_null(json_object_get(row, "mean"))
+                      && json_is_false(json_object_get(row, "holds")), "%s",
+                      nothing[i / NN_COUNT(bands)]);
+    ck_assert_int_eq(r.exit, 7);
+}
+END_TEST
+
+typedef struct band { const char *text; int holds; } band;
+
+static const band bands_of_two[] = {            /* the figure is 2 */
+    { "< 2", 0 }, { "< 2.1", 1 }, { "<= 2", 1 }, { "<= 1.9", 0 }, { "> 2", 0 },
+    { "> 1.9", 1 }, { ">= 2", 1 }, { ">= 2.1", 0 }, { "in 2 3", 1 }, { "in -1 2", 1 },
+    { "in 2.1 3", 0 }, { "in -1 1.9", 0 }
+};
+
+START_TEST(bands_hold_their_ends_as_written)
+{
+    char rows[4096] = ROWS;
+
+    for (size_t i = 0; i < NN_COUNT(bands_of_two); i++)
+        sprintf(rows + strlen(rows), "A\tw\t1 + 1\t%s\t-\ta\tb\tmechanism\n",
+                bands_of_two[i].text);
+    paper(GOOD, rows);
+    program_result r = program("reproduce", "tiny", "--json", NULL);
+    const json_t *o = program_parse(r.out), *row;
+    size_t i;
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "runs")), 0);
+    json_array_foreach(json_object_get(o, "rows"), i, row)
+        ck_assert_msg(json_is_true(json_object_get(row, "holds")) == bands_of_two[i].holds,
+                      "2 %s", bands_of_two[i].text);
+    ck_assert_uint_eq(i, NN_COUNT(bands_of_two));
+}
+END_TEST
+
+typedef struct mistake { const char *text, *says; } mistake;
+
+#define WANTS "wants a number, RUN:KEY, a function or '('"
+
+static const mistake formulas[] = {
+    { "+", "column 1: " WANTS },
+    { "1 +", "column 4: " WANTS },
+    { "(1", "column 3: wants ')'" },
+    { "1 2", "column 3: nothing may follow here" },
+    { "1)", "column 2: nothing may follow here" },
+    { "a", "column 2: wants ':' and a key after a run, or '(' after a function" },
+    { "full:", "column 6: wants a key after ':'" },
+    { "full:@0", "column 6: wants a key after ':'" },
+    { "full:x@", "column 7: wants an epoch or 'best' after '@'" },
+    { "full:x@last", "column 7: wants an epoch or 'best' after '@'" },
+    { "mean(1)", "column 1: no such function; there are min, max, abs and ln" },
+    { "min(1)", "column 6: wants ','" },
+    { "abs(1, 2)", "column 6: wants ')'" },
+    { "1.2.3", "column 1: this is not a number" },
+    { "0x10", "column 1: this is not a number" },
+    { "1e", "column 1: this is not a number" },
+    { ".", "column 1: this is not a number" },
+    { "1 & 2", "column 3: nothing may follow here" },
+};
+
+START_TEST(a_mistake_in_a_quantity_tells_its_column)
+{
+    const mistake *m = &formulas[_i];
+    char rows[512], says[512];
+
+    sprintf(rows, ROWS "A\tw\t%s\t< 1\t-\ta\tb\tmechanism\n", m->text);
+    sprintf(says, "experiments/tiny/expected.tsv:2: '%s', %s\n", m->text, m->says);
+    paper(GOOD, rows);
+    program_result r = program("reproduce", "tiny", "--list", NULL);
+    ck_assert_str_eq(r.err, says);
+    ck_assert_int_eq(r.exit, 2);
+}
+END_TEST
+
+START_TEST(nesting_has_an_end)
+{
+    enum { DEEP = 4000 };
+    char rows[DEEP + 300] = ROWS "A\tw\t", *at = rows + strlen(rows);
+
+    memset(at, '(', DEEP);
+    strcpy(at + DEEP, "\t< 1\t-\ta\tb\tmechanism\n");
+    paper(GOOD, rows);
+    program_result r = program("reproduce", "tiny", "--list", NULL);
+    ck_assert_int_eq(r.exit, 2);
+    ck_assert_ptr_nonnull(strstr(r.err, "nested too deeply"));
+
+    memset(at, '-', DEEP);                      /* signs are a loop, not a nesting */
+    strcpy(at + DEEP, "1\t< 0\t-\ta\tb\tmechanism\n");
+    at[0] = ' ';                                /* an odd number of them */
+    paper(GOOD, rows);
+    ck_assert_int_eq(program("reproduce", "tiny", NULL).exit, 0);
+}
+END_TEST
+
 /* ---- mistakes ---------------------------------------------------------------------- */
 
 typedef struct table { const char *runs, *rows, *says; } table;
 
-#define GOOD RUNS "full\ttiny.yaml\t\n"
 #define AT(line) "experiments/tiny/expected.tsv:" #line ": "
 #define RUN_AT(line) "experiments/tiny/runs.tsv:" #line ": "
 
@@ -659,17 +666,15 @@ END_TEST
 Suite *suite_reproduce(void)
 {
     Suite *s = suite_create("reproduce");
-    TCase *sums_of = tcase_create("formulas"), *cli = tcase_create("command");
-
-    tcase_add_loop_test(sums_of, arithmetic_is_that_of_school, 0, (int)NN_COUNT(sums));
-    tcase_add_test(sums_of, keys_take_slashes_dots_and_an_epoch);
-    tcase_add_loop_test(sums_of, what_is_no_number_stays_none, 0, 6);
-    tcase_add_loop_test(sums_of, a_mistake_tells_its_column, 0, (int)NN_COUNT(formulas));
-    tcase_add_test(sums_of, nesting_has_an_end);
-    tcase_add_test(sums_of, bands_hold_their_ends_as_written);
-    suite_add_tcase(s, sums_of);
+    TCase *cli = tcase_create("reproduce");
 
     tcase_add_checked_fixture(cli, program_enter, program_leave);
+    tcase_add_test(cli, arithmetic_is_that_of_school);
+    tcase_add_test(cli, what_is_no_number_stays_none_and_no_band_holds_it);
+    tcase_add_test(cli, bands_hold_their_ends_as_written);
+    tcase_add_loop_test(cli, a_mistake_in_a_quantity_tells_its_column, 0,
+                        (int)NN_COUNT(formulas));
+    tcase_add_test(cli, nesting_has_an_end);
     tcase_add_test(cli, claims_that_hold_are_called_what_they_are);
     tcase_add_test(cli, a_second_call_trains_nothing);
     tcase_add_test(cli, results_with_other_bits_are_made_again);
