@@ -23,6 +23,7 @@ typedef struct ex_metrics {             /* section `metrics` */
     double knn_t;
     int linear, linear_bank, probe, probe_epochs;
     double probe_lr;
+    int online; double online_lr;
 } ex_metrics;
 
 enum { EX_LINEAR_OFF, EX_LINEAR_LAST, EX_LINEAR_EVERY };

@@ -147,7 +147,8 @@ static void measure(ex_evaluator *e, const float *x, int d, double *value,
     nn_arena_rewind(scratch, mark);
 }
 
-static double knn_of(ex_evaluator *e)
+/* Also what the online probe, if there is one, makes of the same held-out images. */
+static double knn_of(ex_evaluator *e, double *online)
 {
     ex_run *run = e->run;
     const met_knn_settings s = { .k = e->knn_k,
@@ -162,6 +163,9 @@ static double knn_of(ex_evaluator *e)
     if (!stopped(e) && all_finite(e->feature, (size_t)(e->bank + e->n) * (size_t)run->r))
         share = met_knn(&s, run->r, e->feature, run->train.label, e->bank, query,
                         run->test.label, e->n, &run->scratch);
+    if (run->probe.d && !stopped(e))
+        *online = met_online_test(&run->probe, query, run->test.label, e->n,
+                                  &run->scratch);
     nn_arena_rewind(&run->scratch, mark);
     return share;
 }
@@ -199,7 +203,7 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
     f->k = e->k;
     f->knn_k = e->knn_k;
     f->bank = e->bank;
-    f->knn = f->linear = NAN;
+    f->knn = f->linear = f->online = NAN;
     f->linear_bank = 0;
     for (int i = 0; i < EX_MOST_METRICS; i++)
         f->z[i] = f->h[i] = NAN;
@@ -215,7 +219,7 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
     if (!stopped(e))
         measure(e, e->h, run->r, f->h, f->spectrum_h, NULL);
     if (!stopped(e))
-        f->knn = knn_of(e);
+        f->knn = knn_of(e, &f->online);
     if (stopped(e))
         return 0;
     f->judged =
@@ -272,6 +276,7 @@ void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f)
     buffers(s, saved, SAVE);
     calibrate(e);
     ex_evaluate(e, 0, f);
+    f->online = NAN;                            /* it has learnt nothing yet */
     f->linear = ex_linear(e);
     f->linear_bank = e->linear_bank;
     buffers(s, saved, RESTORE);

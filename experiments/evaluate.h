@@ -11,7 +11,7 @@ enum { EX_MOST_METRICS = 32, EX_MAP_POINTS = 1000 };
 typedef struct ex_figures {
     int n, d, r, k, knn_k, bank;        /* as used, after clamping to the data */
     double z[EX_MOST_METRICS], h[EX_MOST_METRICS];      /* NaN: undefined */
-    double knn, linear;                 /* linear NaN: not measured */
+    double knn, linear, online;         /* the last two NaN: not measured */
     int linear_bank;                    /* training images of the probe; 0: none */
     met_judged judged;
     double *spectrum_z, *spectrum_h;    /* (d), (r): eigenvalues of unit rows */

@@ -27,6 +27,8 @@ static const struct rule {
     { "run.", 0, 0, "the log in a checkpoint of ours" },
     { "fc.", 0, 1, "torchvision's classifier" },
     { "projector.", 0, 1, "the method's, unless init.part is all" },
+    { "probe.", 0, 0, "an online probe" },
+    { "target.", 0, 1, "the method's, unless init.part is all" },
     { "predictor.", 0, 1, "the method's, unless init.part is all" },
 };
 
@@ -168,7 +170,7 @@ nn_status ex_init_load(ex_run *run, nn_err *note, nn_err *err)
 {
     const char *path = run->config->init.from;
     int part = run->config->init.part,
-        tensors = part == EX_INIT_ALL ? run->store.count : run->backbone;
+        tensors = part == EX_INIT_ALL ? run->network : run->backbone;
     char wrong[3500] = "", skipped[400] = "", sha[SHA256_DIGEST_STRING_LENGTH];
     ex_words w = { .at = wrong, .size = sizeof wrong };
     ex_words s = { .at = skipped, .size = sizeof skipped };

@@ -120,6 +120,8 @@ static void rehearse_step(rehearsal *r, const data_batch *b, int n, int record)
         ssl_views views = { .terms = NULL };
         nn_node *loss = ex_run_loss(run, &t, b, n, &views);
         nn_flops f = nn_tape_flops(&t);
+        if (run->probe.d)
+            ex_run_probe(run, views.h[0], b, n, &scratch);
         nn_backward(loss);
         add_point(&r->forward, n, f.forward);
         add_point(&r->backward, n, f.backward);

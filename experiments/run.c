@@ -11,6 +11,41 @@
  */
 enum { DATA_SEED = 0 };
 
+static float *buffer(nn_store *s, const char *name, nn_shape shape)
+{
+    return nn_store_add(s, name, NN_BUFFER, shape)->val;
+}
+
+static void add_probe(ex_run *run)
+{
+    nn_store *s = &run->store;
+    int classes = run->train.classes, r = run->r;
+
+    run->probe = (met_online){
+        .d = r, .classes = classes,
+        .weight = buffer(s, "probe.weight", nn_shape2(classes, r)),
+        .bias = buffer(s, "probe.bias", nn_shape1(classes)),
+        .weight_velocity = buffer(s, "probe.weight.velocity", nn_shape2(classes, r)),
+        .bias_velocity = buffer(s, "probe.bias.velocity", nn_shape1(classes)),
+        .mean = buffer(s, "probe.running_mean", nn_shape1(r)),
+        .var = buffer(s, "probe.running_var", nn_shape1(r)),
+    };
+    met_online_start(&run->probe);
+    run->probe.lr = (float)run->config->metrics.online_lr;
+}
+
+void ex_run_probe(ex_run *run, const nn_node *h, const data_batch *b, int n,
+                  nn_arena *scratch)
+{
+    size_t mark = nn_arena_mark(scratch);
+    uint8_t *label = NN_NEW(scratch, uint8_t, n);
+
+    for (int i = 0; i < n; i++)
+        label[i] = run->train.label[b->index[i]];
+    met_online_step(&run->probe, h->val, label, n, scratch);
+    nn_arena_rewind(scratch, mark);
+}
+
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
 {
     char at[512];
@@ -48,6 +83,9 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
         run->store.of_target = 0;
         nn_store_follow(&run->store, 0);
     }
+    run->network = run->store.count;
+    if (c->metrics.online)
+        add_probe(run);
     run->opt = opt_new(c->optimiser, &c->optim, &run->store);
     run->loader = data_loader_new(&run->forever, &run->train, &c->augment,
                                   (uint64_t)c->top.seed, c->top.batch,
@@ -145,6 +183,11 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
 
     if (b->step + 1 == run->steps && v.count > 1)       /* before backward gives z away */
         done.alignment = ex_alignment(v.z[0], v.z[1]);
+    if (run->probe.d && isfinite(done.loss)) {          /* the same for h */
+        from = nn_profile_from(t->profile);
+        ex_run_probe(run, v.h[0], b, b->n, &run->scratch);
+        nn_profile_part(t->profile, "online probe", from);
+    }
     if (isfinite(done.loss)) {
         nn_backward(loss);
         from = nn_profile_from(t->profile);

@@ -2,6 +2,7 @@
 #define EX_RUN_H
 
 #include "experiments/config.h"
+#include "metrics/met.h"
 #include "nn/tape.h"
 #include "ssl/objective.h"
 
@@ -11,7 +12,8 @@ typedef struct ex_run {
     const ex_config *config;
     nn_arena forever, step, scratch;
     nn_store store;
-    int backbone;                       /* so many tensors of it are the model's */
+    int backbone;                       /* so many tensors of it are the model's, and ... */
+    int network;                        /* ... so many the network's: the probe comes after */
     nn_tape tape;
     void *model_state, *target_state;   /* the target's model, NULL without a target */
     ssl_objective objective;
@@ -19,6 +21,7 @@ typedef struct ex_run {
     data_images train, test;
     data_loader *loader;
     opt_state *opt;
+    met_online probe;                   /* beside the method; d = 0: none */
     int steps;                          /* per epoch */
     uint64_t train_print, test_print;   /* fingerprints of the data */
 } ex_run;
@@ -48,6 +51,12 @@ typedef struct ex_terms {
 /* sums += terms, by name; a name that is new is added at the end. */
 void ex_terms_add(ex_terms *sums, const ssl_terms *terms);
 
+/* One step of the online probe (spec 11.3) on h of view 1 of the first n images of a batch,
+ * with their labels.  Its state lies in buffers probe.* of the store, so checkpoints and
+ * weights_sha256 have it. */
+void ex_run_probe(ex_run *run, const nn_node *h, const data_batch *b, int n,
+                  nn_arena *scratch);
+
 /* One step on a batch: forward, backward, update. */
 typedef struct ex_step {
     double loss, lr;                    /* lr: the learning rate used */
@@ -66,7 +75,7 @@ double ex_alignment(const nn_node *a, const nn_node *b);
 double ex_run_tau(const ex_run *run, long step);
 
 /* When the loss or a gradient is not finite nothing has been updated (but for running
- * statistics), so the same step can be watched (nn/watch.h). */
+ * statistics and the online probe), so the same step can be watched (nn/watch.h). */
 ex_step ex_run_step(ex_run *run, const data_batch *b);
 
 /* Bytes in the arenas at their worst moment, and how often the system was asked for

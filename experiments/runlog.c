@@ -298,6 +298,8 @@ static json_t *metrics_line(const ex_run *run, const ex_epoch *e, const ex_figur
     }
     json_object_set_new(line, "eval/knn", number(f->knn));
     json_object_set_new(line, "eval/linear", number(f->linear));
+    if (run->probe.d)
+        json_object_set_new(line, "eval/online", number(f->online));
     json_object_set_new(line, "verdict",
                         json_string(met_verdict_word(f->judged.verdict)));
     json_object_set_new(line, "why", json_string(f->judged.why));
@@ -332,7 +334,7 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
 
     for (int i = 0; i < EX_MOST_METRICS; i++)
         none.z[i] = none.h[i] = NAN;
-    none.knn = none.linear = NAN;
+    none.knn = none.linear = none.online = NAN;
     none.linear_bank = 0;
     none.judged.verdict = MET_DIVERGED;
     snprintf(none.judged.why, sizeof none.judged.why, "%s", why);
@@ -402,6 +404,7 @@ void ex_log_recall(const ex_log *l, ex_figures *f)
     }
     f->knn = figure(line, "eval/knn");
     f->linear = figure(line, "eval/linear");
+    f->online = figure(line, "eval/online");
     for (met_verdict v = MET_HEALTHY; v <= MET_DIVERGED; v++)
         if (word && strcmp(word, met_verdict_word(v)) == 0)
             f->judged.verdict = v;

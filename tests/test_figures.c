@@ -296,6 +296,61 @@ START_TEST(people_see_the_probe_beside_its_baselines)
 }
 END_TEST
 
+/* It learns what the run shows it, in the network's own store, and the network does not
+ * notice: a checkpoint without probe.* has the same bytes as that of a run without. */
+START_TEST(an_online_probe_leaves_the_network_alone)
+{
+    char last[MOST_PATH];
+    size_t start[2], n[2];
+    json_t *header[2], *o;
+    const char *bytes[2], *name;
+    int probes = 0;
+
+    for (int k = 0; k < 2; k++) {
+        configure(SIMSIAM, k ? ", online: true" : "");
+        const char *folder = trained();
+        const json_t *lines = lines_of(folder);
+        ck_assert_int_eq(json_object_get(json_array_get(lines, 1), "eval/online") != NULL,
+                         k);
+        if (k) {
+            ck_assert(is_null(json_array_get(lines, 0), "eval/online"));
+            at(json_array_get(lines, EPOCHS), "eval/online");
+        }
+        snprintf(last, sizeof last, "%s/checkpoints/last.safetensors", folder);
+        header[k] = saved_header(last, &start[k]);
+        bytes[k] = program_bytes(last, &n[k]);
+        program_remove("plain");
+    }
+    json_object_foreach(header[1], name, o) {
+        const json_t *other = json_object_get(header[0], name);
+        probes += strncmp(name, "probe.", 6) == 0;
+        if (!other || strcmp(name, "__metadata__") == 0 || strncmp(name, "run.", 4) == 0)
+            continue;
+        size_t from[2], end[2];
+        for (int k = 0; k < 2; k++) {
+            const json_t *t = json_object_get(json_object_get(header[k], name),
+                                              "data_offsets");
+            from[k] = (size_t)json_integer_value(json_array_get(t, 0));
+            end[k] = (size_t)json_integer_value(json_array_get(t, 1));
+        }
+        ck_assert_uint_eq(end[0] - from[0], end[1] - from[1]);
+        ck_assert_msg(memcmp(bytes[0] + start[0] + from[0], bytes[1] + start[1] + from[1],
+                             end[0] - from[0]) == 0, "%s differs", name);
+    }
+    ck_assert_int_eq(probes, 6);
+    ck_assert_uint_eq(json_object_size(header[1]) - json_object_size(header[0]), 6);
+}
+END_TEST
+
+START_TEST(an_online_probe_outlives_a_stop)
+{
+    if (!strike_able())
+        return;
+    configure(SIMSIAM, ", online: true, online_lr: 0.02");
+    stop_everywhere();
+}
+END_TEST
+
 /* A run in this process, its weights as they are drawn. */
 typedef struct inside { nn_arena text; ex_config config; ex_run run; } inside;
 
@@ -390,6 +445,47 @@ START_TEST(the_probe_reads_h_of_all_held_out_images)
 }
 END_TEST
 
+/* Step by step the same as a probe of its own, fed with h of view 1 and the labels of the
+ * batch's images: what h is comes from a second run of the same seed. */
+START_TEST(the_online_probe_learns_from_the_first_view)
+{
+    inside s, twin;
+
+    program_write("a.yaml", SIMSIAM
+                  "model: {name: conv3}\n"
+                  "data: {name: shapes, size: 100}\n"
+                  "optim: {name: sgd, base_lr: 0.1}\n"
+                  "batch: 16\n"
+                  "metrics: {samples: 10, online: true, online_lr: 0.05}\n");
+    begin_inside(&s);
+    begin_inside(&twin);
+    met_online own = met_online_of(s.run.r, s.run.train.classes, &s.text);
+    own.lr = 0.05f;
+    for (int i = 0; i < 4; i++) {
+        uint8_t label[16];
+        data_batch b = data_loader_get(twin.run.loader, 0, i);
+        ssl_views v = { .terms = NULL };
+        ex_run_loss(&twin.run, &twin.run.tape, &b, 16, &v);
+        for (int k = 0; k < 16; k++)
+            label[k] = twin.run.train.label[b.index[k]];
+        met_online_step(&own, v.h[0]->val, label, 16, &twin.run.scratch);
+        nn_tape_reset(&twin.run.tape);
+        ex_run_step(&twin.run, &b);
+        data_loader_stop(twin.run.loader);      /* one loader posts work at a time */
+        b = data_loader_get(s.run.loader, 0, i);
+        ex_run_step(&s.run, &b);
+        data_loader_stop(s.run.loader);
+    }
+    size_t size = sizeof(float) * (size_t)s.run.r;
+    ck_assert_mem_eq(s.run.probe.mean, own.mean, size);
+    ck_assert_mem_eq(s.run.probe.weight, own.weight,
+                     size * (size_t)s.run.train.classes);
+    ck_assert_mem_eq(nn_store_find(&s.run.store, "probe.running_var")->val, own.var, size);
+    end_inside(&twin);
+    end_inside(&s);
+}
+END_TEST
+
 /* Without it the statistics 0 and 1 would be used, which say nothing of these data: the
  * features of the calibrated network have unit variance before the last ReLU, so that
  * both figures, which differ, are seen. */
@@ -435,6 +531,9 @@ Suite *suite_figures(void)
     tcase_add_test(tc, people_see_the_probe_beside_its_baselines);
     tcase_add_test(tc, the_probe_reads_h_of_all_held_out_images);
     tcase_add_test(tc, the_untrained_network_is_probed_with_statistics_of_its_own);
+    tcase_add_test(tc, an_online_probe_leaves_the_network_alone);
+    tcase_add_test(tc, an_online_probe_outlives_a_stop);
+    tcase_add_test(tc, the_online_probe_learns_from_the_first_view);
     suite_add_tcase(s, tc);
     return s;
 }

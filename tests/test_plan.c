@@ -174,6 +174,7 @@ START_TEST(memory_of_a_linear_probe_is_foretold)
     static const char *const pairs[][2] = {
         { "metrics.linear_bank=0", "metrics.linear=every" },
         { "metrics.linear_bank=300", "metrics.linear=last" },
+        { "metrics.online=true", "metrics.linear=every" },
     };
     write_config("mlp");
     program_result r = program("plan", "a.yaml", "--json", "--threads=2",
@@ -543,7 +544,7 @@ Suite *suite_plan(void)
                         nn_model_count());
     tcase_add_loop_test(tc, any_batch_can_be_planned, 0, 5);
     tcase_add_loop_test(tc, memory_of_evaluations_is_foretold, 0, 2);
-    tcase_add_loop_test(tc, memory_of_a_linear_probe_is_foretold, 0, 2);
+    tcase_add_loop_test(tc, memory_of_a_linear_probe_is_foretold, 0, 3);
     tcase_add_test(tc, evaluations_see_longer_parts_than_a_batch);
     tcase_add_test(tc, work_is_counted_as_by_hand);
     tcase_add_test(tc, time_adds_up);

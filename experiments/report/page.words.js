@@ -52,6 +52,9 @@ const METRICS = {
   'eval/linear': { name: 'Linear probe', digits: 1, percent: true,
     read: 'How often a linear classifier on h tells the class of all held-out images. ' +
       'What a plane can part only: hold it against raw pixels and the untrained network.' },
+  'eval/online': { name: 'Online probe', digits: 1, percent: true,
+    read: 'How often a linear classifier that learns beside the method tells the class ' +
+      'from h: it lags behind h, so take the linear probe for the record.' },
   'collapse/uniformity': { name: 'Uniformity', digits: 2,
     read: 'How evenly embeddings fill the sphere: lower is more even, 0 is a single ' +
       'point. It hardly notices unused directions.' },
