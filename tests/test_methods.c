@@ -12,8 +12,8 @@
 #include "tests/suites.h"
 
 /* The largest difference of a loss, of its size or of 1, whichever is more: losses are
- * sums of terms of about that size, each rounded to 6e-8 of itself.  Of a gradient: of the
- * largest element; eigenvalues and whitened columns lose most, about 1e-5. */
+ * sums of terms of about that size, each rounded to 6e-8 of itself.  Of a gradient: of
+ * the largest element; eigenvalues and whitened columns lose most, about 1e-5. */
 static const double LOSS_TOLERANCE = 1e-5, GRADIENT_TOLERANCE = 1e-4;
 
 static const char *const batches[] = { "8x5", "12x33", "6x40", "16x16", "twice", "zero" };
@@ -84,7 +84,7 @@ static const line lines[] = {
     { "ldreg", ADDON | TARGET, "ldreg", "beta=1 k=4 momentum_rows=0" },
 };
 
-/* ---- a component with settings by name ---------------------------------------------- */
+/* ---- a component with settings by name --------------------------------------------- */
 
 typedef struct component {
     const ssl_method *method;           /* one of the two */
@@ -107,7 +107,7 @@ static component component_of(const line *l)
     return c;
 }
 
-/* ---- views -------------------------------------------------------------------------- */
+/* ---- views ------------------------------------------------------------------------- */
 
 /* Letters of the golden file: representations, embeddings, predictions, and of the
  * momentum target representations and embeddings. */
@@ -136,8 +136,8 @@ static void bench_close(bench *b)
 /* All five letters of a batch; those of the target only where they are asked for. */
 static void views_of(bench *b, const golden *g, const char *batch, int target)
 {
-    b->v = (ssl_views){ .count = 2,
-                        .clock = { .epoch = 50, .epochs = 100, .step = 500, .steps = 1000 } };
+    b->v = (ssl_views){ .count = 2, .clock = { .epoch = 50, .epochs = 100,
+                                               .step = 500, .steps = 1000 } };
     nn_tape_reset(&b->tape);
     for (int i = 0; i < 5; i++)
         for (int k = 0; k < 2; k++) {

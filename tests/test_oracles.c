@@ -1,6 +1,6 @@
 /* Values that theory gives (spec 14) and no other suite has: whole losses of VICReg,
- * Barlow Twins, SimCLR and BYOL, and the moving average of a target.  tests/README.md lists
- * which test holds which oracle. */
+ * Barlow Twins, SimCLR and BYOL, and the moving average of a target.  tests/README.md
+ * lists which test holds which oracle. */
 #include <check.h>
 #include <math.h>
 #include <string.h>
@@ -255,10 +255,11 @@ START_TEST(oracle_14_in_between_the_target_is_the_weighted_mean)
     pair_open(&p);
     memcpy(before, p.target->val, sizeof before);
     nn_store_follow(&p.store, 0.75);
-    for (int i = 0; i < N * D; i++)             /* rounded once or twice */
+    for (int i = 0; i < N * D; i++) {
+        const double theta = (double)p.online->val[i];
         ck_assert_double_eq_tol((double)p.target->val[i],
-                                0.75 * (double)before[i] + 0.25 * (double)p.online->val[i],
-                                1e-6);
+                                0.75 * (double)before[i] + 0.25 * theta, 1e-6);
+    }                                           /* rounded three times at sizes of 3 */
     nn_arena_free(&p.arena);
 }
 END_TEST

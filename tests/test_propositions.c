@@ -2,9 +2,9 @@
  * specification: S1 to S3, V1, V2 and T3 in setting B (tests/toy.h, seed 0), T1, T2, T5
  * and W1 on clouds of points.  I1 is in test_intl.c, R1 in test_metrics.c.
  *
- * Other seeds: seeds 1 and 2 hold all of them, too, but for two figures that lie at their
- * threshold: S2's std without stop-gradient (0.98, 0.89 against 0.9) and V1's raw std of the
- * full loss (0.79, 0.81 against 0.8). */
+ * Other seeds: 1 and 2 hold all of them, too, but for two figures that lie at their
+ * threshold: S2's std without stop-gradient (0.98, 0.89 against 0.9) and V1's raw std of
+ * the full loss (0.79, 0.81 against 0.8). */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@
 #define VICREG "proj_layers=2 proj_dim=64 "
 #define TREGS "proj_layers=3 proj_dim=64 "
 
-/* ---- setting B ---------------------------------------------------------------------- */
+/* ---- setting B --------------------------------------------------------------------- */
 
 #ifndef __has_feature
 #define __has_feature(x) 0
@@ -133,7 +133,7 @@ START_TEST(a_run_is_the_same_to_the_bit_the_second_time)
 }
 END_TEST
 
-/* ---- clouds that a loss moves ------------------------------------------------------- */
+/* ---- clouds that a loss moves ------------------------------------------------------ */
 
 typedef struct cloud {
     int n, d;
@@ -308,8 +308,9 @@ START_TEST(t5_the_growth_of_the_tree_tells_the_dimension)
         sxy += x * y;
     }
     const double slope = (SIZES * sxy - sx * sy) / (SIZES * sxx - sx * sx);
-    ck_assert_msg(fabs(slope - (m - 1.0) / m) < 0.05, "dimension %d: slope %.3f, not %.3f",
-                  m, slope, (m - 1.0) / m);
+    const double want = (m - 1.0) / m;
+    ck_assert_msg(fabs(slope - want) < 0.05, "dimension %d: slope %.3f, not %.3f", m,
+                  slope, want);
 }
 END_TEST
 

@@ -33,10 +33,10 @@ typedef struct toy {
     opt_state *state;
 } toy;
 
-/* ---- data --------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------------- */
 
-/* Centres of spread 1.5 with classes of spread 0.5 around them; the matrix keeps what goes
- * into tanh near 1 (1/sqrt(8) would), where it bends. */
+/* Centres of spread 1.5 with classes of spread 0.5 around them; through columns of length
+ * near 1 what goes into tanh is of size 1.6, where it bends. */
 static void make_world(toy *w)
 {
     nn_rng r = nn_rng_at(w->plan->seed, NN_RNG_TEST, CLEAN + 1, 0);
@@ -84,7 +84,7 @@ static void draw_batch(toy *w, int step)
     }
 }
 
-/* ---- training ----------------------------------------------------------------------- */
+/* ---- training ---------------------------------------------------------------------- */
 
 static void toy_open(toy *w, const toy_plan *plan)
 {
@@ -157,7 +157,7 @@ static double train(toy *w)
     return steps >= LAST ? sum / LAST : NAN;
 }
 
-/* ---- metrics ------------------------------------------------------------------------ */
+/* ---- metrics ----------------------------------------------------------------------- */
 
 static double metric(met_view *v, const char *name)
 {
