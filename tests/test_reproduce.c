@@ -691,7 +691,8 @@ Suite *suite_reproduce(void)
     tcase_add_test(cli, a_missing_key_is_told_after_the_first_run);
     tcase_add_test(cli, figures_of_the_status_and_of_the_best_epoch_are_found);
     tcase_add_loop_test(cli, misuse_of_the_command_is_named, 0, (int)NN_COUNT(misuses));
-    tcase_add_loop_test(cli, an_interrupt_saves_and_the_same_command_goes_on, 0, 2);
+    tcase_add_loop_test(cli, an_interrupt_saves_and_the_same_command_goes_on, 0,
+                        PROGRAM_SHARE == 1 ? 2 : 1);
     tcase_add_test(cli, a_kill_takes_the_runs_along_and_the_same_command_goes_on);
     suite_add_tcase(s, cli);
     return s;
