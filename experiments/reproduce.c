@@ -146,7 +146,7 @@ static nn_status add_trial(work *w, const ex_paper_run *run, int s, nn_err *err)
     for (int i = 0; i < quick; i++)
         t->pair[t->pairs++] = p->quick[i];
     snprintf(number, sizeof number, "%d", w->seed[s]);
-    t->pair[t->pairs++] = setting(w, "name", p->name);
+    t->pair[t->pairs++] = "name=reproduce";     /* one for all: papers share equal runs */
     t->pair[t->pairs++] = setting(w, "out", out);
     t->pair[t->pairs++] = setting(w, "seed", number);
     NN_TRY(ex_trial_prepare(t, p, &w->arena, err));

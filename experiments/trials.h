@@ -10,7 +10,7 @@
 /* Training a paper's runs, each by a `fullrank train` of its own, and reading what they
  * left behind.  A trial is a run with a seed; it lies where `train` puts it:
  *
- *   <out>/<paper>/<method>-<dataset>-<digest8>/s<seed>
+ *   <out>/reproduce/<method>-<dataset>-<digest8>/s<seed>
  *
  * A trial that is there already, complete and of this format of results, is not trained
  * again; one that was stopped goes on.  No two trials of a list may share a folder. */

@@ -239,7 +239,7 @@ START_TEST(json_has_every_figure_of_the_table)
     double full = 0;
     for (int s = 0; s < 2; s++) {
         char pattern[64], *text;
-        snprintf(pattern, sizeof pattern, "cat runs/tiny/*/s%d/status.json > .all", s);
+        snprintf(pattern, sizeof pattern, "cat runs/reproduce/*/s%d/status.json > .all", s);
         ck_assert_int_eq(system(pattern), 0);
         text = program_read(".all");
         for (; (text = strstr(text, "\"epochs\": ")); text++)
@@ -531,7 +531,7 @@ START_TEST(a_missing_key_is_told_after_the_first_run)
     paper(GOOD, ROWS "A\tw\tfull:loss@7\t< 1\t-\ta\tb\tmechanism\n");
     r = program("reproduce", "tiny", "--seeds=0", NULL);
     ck_assert_int_eq(r.exit, 2);
-    ck_assert_ptr_nonnull(strstr(r.err, "expected.tsv:2: no epoch 7 in runs/tiny/"));
+    ck_assert_ptr_nonnull(strstr(r.err, "expected.tsv:2: no epoch 7 in runs/reproduce/"));
 }
 END_TEST
 
@@ -603,7 +603,7 @@ static pid_t met_under_way(void)
     pid_t pid = program_start(args);
 
     for (int i = 0; i < 500; i++) {             /* 25 s, for a busy machine */
-        if (system("ls runs/tiny/*/s0/checkpoints/prev.safetensors >.ls 2>&1") == 0)
+        if (system("ls runs/reproduce/*/s0/checkpoints/prev.safetensors >.ls 2>&1") == 0)
             return pid;
         rest(0.05);
     }

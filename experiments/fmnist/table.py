@@ -34,7 +34,7 @@ def shown(values, digits):
 
 def main(root):
     rows, raw, first = {}, [], []
-    for folder in sorted(glob.glob(os.path.join(root, "fmnist", "*", "s*"))):
+    for folder in sorted(glob.glob(os.path.join(root, "reproduce", "*", "s*"))):
         with open(os.path.join(folder, "status.json")) as f:
             status = json.load(f)
         with open(os.path.join(folder, "metrics.jsonl")) as f:
