@@ -281,8 +281,8 @@ size_t data_augment_space(const data_images *d)
 void data_augment_view(const data_augment *a, const data_images *d, int i, int view,
                        uint64_t seed, uint32_t epoch, float *out, void *work)
 {
-    NN_NEED(i >= 0 && i < d->n && view >= 0 && view < DATA_MOST_VIEWS, "view %d of image %d of %d",
-            view, i, d->n);
+    NN_NEED(i >= 0 && i < d->n && view >= 0 && view < DATA_MOST_VIEWS,
+            "view %d of image %d of %d", view, i, d->n);
     int h = d->h, w = d->w, c = d->c;
     size_t pixels = (size_t)h * w;
     uint64_t pair = (uint64_t)view / 2, second = (uint64_t)view % 2;

@@ -76,8 +76,8 @@ nn_status data_augment_resolve(data_augment *a, const unsigned char *given,
                                const char *suits, nn_err *err);
 
 /* One view of image i: (h, w, c) floats, normalised.  Views 0 and 2 use the augmentation
- * of "the first view", 1 and 3 that of "the second"; each draws for itself.  A function of its
- * arguments alone.  `work` has data_augment_space bytes, aligned like arena memory. */
+ * of "the first view", 1 and 3 that of "the second"; each draws for itself.  A function of
+ * its arguments alone.  `work` has data_augment_space bytes, aligned like arena memory. */
 size_t data_augment_space(const data_images *d);
 void   data_augment_view(const data_augment *a, const data_images *d, int i, int view,
                          uint64_t seed, uint32_t epoch, float *out, void *work);

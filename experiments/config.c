@@ -45,9 +45,9 @@ const nn_setting ex_metrics_table[] = {
              "how it learns: least squares at once, or logistic regression in epochs"),
     NN_SET_I(ex_metrics, probe_epochs, 50, 1, 100000, "epochs of probe=sgd"),
     NN_SET_F(ex_metrics, probe_lr, 0.1, 0, 1e3,
-             "learning rate of probe=sgd; 0: the best of .01, .1, 1 on a tenth held back"),
+             "learning rate of probe=sgd; 0: the best of .01, .1, 1 on a tenth left out"),
     NN_SET_B(ex_metrics, online, 0,
-             "a linear classifier on h that learns beside the method, without touching it"),
+             "a linear classifier on h that learns beside the method, not touching it"),
     NN_SET_F(ex_metrics, online_lr, 0.1, 1e-9, 1e3, "its learning rate"),
     NN_SET_END
 };

@@ -11,7 +11,8 @@
 enum { WIDE = 3 };
 
 enum { F_VERDICT, F_STATE, F_STD, F_ERANK, F_KNN, F_UNTRAINED, F_PIXELS, F_CHANCE,
-       F_LINEAR, F_LINEAR_UNTRAINED, F_LINEAR_PIXELS, F_LOSS, F_EPOCH, F_NDK, F_BANK, F_WAIT, FIELDS };
+       F_LINEAR, F_LINEAR_UNTRAINED, F_LINEAR_PIXELS, F_LOSS, F_EPOCH, F_NDK,
+       F_BANK, F_WAIT, FIELDS };
 
 static const char *const field_name[FIELDS] = {
     "verdict", "state", "sqrt(d)*std of z", "effective rank of z", "kNN of h",

@@ -13,7 +13,7 @@ typedef struct ex_run {
     nn_arena forever, step, scratch;
     nn_store store;
     int backbone;                       /* so many tensors of it are the model's, and ... */
-    int network;                        /* ... so many the network's: the probe comes after */
+    int network;                        /* ... so many the network's; then the probe's */
     nn_tape tape;
     void *model_state, *target_state;   /* the target's model, NULL without a target */
     ssl_objective objective;
@@ -51,8 +51,8 @@ typedef struct ex_terms {
 /* sums += terms, by name; a name that is new is added at the end. */
 void ex_terms_add(ex_terms *sums, const ssl_terms *terms);
 
-/* One step of the online probe (spec 11.3) on h of view 1 of the first n images of a batch,
- * with their labels.  Its state lies in buffers probe.* of the store, so checkpoints and
+/* One step of the online probe (spec 11.3) on h of view 1 of the first n images of a
+ * batch, with their labels.  Its state lies in buffers probe.* of the store, so checkpoints and
  * weights_sha256 have it. */
 void ex_run_probe(ex_run *run, const nn_node *h, const data_batch *b, int n,
                   nn_arena *scratch);

@@ -54,7 +54,7 @@ static const nn_setting settings[] = {
              "BatchNorm in the predictor (output is unstable, says the paper)"),
     NN_SET_B(simsiam_config, symmetric, 1, "both directions; off: p1 against z2 alone"),
     NN_SET_I(simsiam_config, pairs, 1, 1, 2,
-             "pairs of views of an image; the paper's asym. 2x is symmetric: false, pairs: 2"),
+             "pairs of views of an image; asym. 2x is symmetric: false, pairs: 2"),
     NN_SET_C(simsiam_config, similarity, COSINE, "cosine|cross_entropy",
              "how p is compared with z"),
     NN_SET_END

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "experiments/evaluate.h"
+#include "data/data.h"
+#include "metrics/met.h"
+#include "optim/opt.h"
+#include "tests/net.h"
 #include "tests/program.h"
 #include "tests/saved.h"
 #include "tests/strike.h"
@@ -164,18 +167,6 @@ START_TEST(a_term_that_is_no_number_is_refused)
 END_TEST
 
 /* ---- views and targets ------------------------------------------------------------- */
-
-/* By hand: equal directions, opposite ones, a right angle, and a row of zeros, which is
- * one unit from the other.  (0 + 4 + 2 + 1) / 4; exact but for a root and a division. */
-START_TEST(alignment_is_the_squared_distance_of_unit_rows)
-{
-    float x[] = { 1, 2, 3, 0, 0, 5, 0, 0 }, y[] = { 2, 4, -1, 0, 7, 0, 0, 9 };
-    const nn_node a = { .val = x, .shape = nn_shape2(4, 2) },
-                  b = { .val = y, .shape = nn_shape2(4, 2) };
-    ck_assert_double_eq_tol(ex_alignment(&a, &b), 7.0 / 4, 1e-15);
-    ck_assert_double_eq_tol(ex_alignment(&b, &a), 7.0 / 4, 1e-15);
-}
-END_TEST
 
 /* SimSiam without predictor: the loss is -cos of the same z, so over one batch
  * alignment = 2 - 2 cos = 2 + 2 loss.  Single precision of one: 1e-5. */
@@ -351,161 +342,192 @@ START_TEST(an_online_probe_outlives_a_stop)
 }
 END_TEST
 
-/* A run in this process, its weights as they are drawn. */
-typedef struct inside { nn_arena text; ex_config config; ex_run run; } inside;
+/* ---- by hand -----------------------------------------------------------------------
+ *
+ * The network of a run, put together here: what the program found must come out again.
+ * An mlp, whose weights lie in a checkpoint as they do in memory. */
+#define BY_HAND \
+    "method: {name: simsiam, proj_dim: 16}\n" \
+    "model: {name: mlp}\n" \
+    "data: {name: shapes, size: 1000}\n" \
+    "augment: {recipe: none}\n" \
+    "optim: {name: sgd, base_lr: 0.1}\n" \
+    "epochs: 1\n" \
+    "batch: 32\n"
 
-static void begin_inside(inside *s)
+enum { BATCH = 32, SIDE = 32, PIXELS = SIDE * SIDE * 3, LEARNT = 900 };
+
+typedef struct twin { net n; data_images train, test; } twin;
+
+static void twin_start(twin *t)
 {
+    data_settings set;
     nn_err err = {0};
 
-    *s = (inside){0};
-    ck_assert_msg(ex_config_load(&s->config, "a.yaml", 0, NULL, &s->text, &err) == NN_OK,
-                  "%s", err.text);
-    ck_assert_msg(ex_run_build(&s->run, &s->config, &err) == NN_OK, "%s", err.text);
+    nn_setting_defaults(data_setting_table, &set);
+    set.name = "shapes";
+    set.size = 1000;
+    net_start(&t->n, "mlp", "simsiam", (nn_image_shape){ SIDE, SIDE, 3 }, BATCH);
+    net_set_method(&t->n, "proj_dim", 16);
+    net_build(&t->n, 0);
+    ck_assert_int_eq(data_load(&set, 0, &t->n.forever, &t->train, &t->test, &err), NN_OK);
 }
 
-static void end_inside(inside *s)
+static const json_t *tensor(const char *file, const char *name, const char **bytes)
 {
-    ex_run_free(&s->run);
-    nn_arena_free(&s->text);
+    size_t data, n;
+    const json_t *o = json_object_get(saved_header(file, &data), name),
+                 *from = json_object_get(o, "data_offsets");
+    ck_assert_msg(o, "%s is not in %s", name, file);
+    *bytes = program_bytes(file, &n) + data + json_integer_value(json_array_get(from, 0));
+    return o;
 }
 
-/* h of the first n images, one at a time: what a row is does not depend on the others
- * where BatchNorm has running statistics. */
-static float *one_by_one(inside *s, const data_images *d, int n)
+static void twin_load(twin *t, const char *file)
 {
-    const ex_run *run = &s->run;
-    size_t pixels = (size_t)d->h * d->w * d->c;
-    float *h = program_keep(malloc(sizeof *h * (size_t)(n * run->r)));
-    float *x = program_keep(malloc(sizeof *x * pixels));
-    nn_arena step = {0}, scratch = {0};
-    nn_tape t;
+    const char *bytes;
 
-    nn_tape_start(&t, &step, &scratch);
-    t.mode = NN_EVAL;
-    t.record = 0;
-    for (int i = 0; i < n; i++) {
-        data_plain(d, NULL, i, 1, x);
-        nn_node *in = nn_input(&t, nn_shape4(1, d->h, d->w, d->c), x, 0);
-        const nn_node *out = s->config.model->forward(&t, run->model_state, in);
-        memcpy(h + (size_t)i * run->r, out->val, sizeof *h * (size_t)run->r);
-        nn_tape_reset(&t);
+    for (int i = 0; i < t->n.store.count; i++) {
+        nn_param *p = t->n.store.list[i];
+        tensor(file, p->name, &bytes);
+        memcpy(p->val, bytes, sizeof(float) * nn_shape_count(&p->shape));
     }
-    nn_tape_free(&t);
-    nn_arena_free(&step);
-    nn_arena_free(&scratch);
-    return h;
 }
 
-/* After some steps, by hand: features, then the probe by both protocols.  60 held-out
- * images, so that one that is left out or mixed up shows.  And the same of pixels. */
+/* h of images first .. first + count - 1, plain. */
+static const float *forward(twin *t, nn_mode mode, const data_images *d, int first,
+                            int count)
+{
+    net *n = &t->n;
+    float *x = program_keep(malloc(sizeof *x * PIXELS * (size_t)count));
+
+    nn_tape_reset(&n->tape);
+    n->tape.mode = mode;
+    n->tape.record = 0;
+    data_plain(d, NULL, first, count, x);
+    nn_node *in = nn_input(&n->tape, nn_shape4(count, SIDE, SIDE, 3), x, 0);
+    return n->model->forward(&n->tape, n->backbone, in)->val;
+}
+
+/* The probe on features that are made one image at a time: with running statistics a row
+ * does not depend on its neighbours. */
+static double probed(twin *t, const met_linear_settings *p)
+{
+    const data_images *set[] = { &t->train, &t->test };
+    const int count[] = { LEARNT, t->test.n };
+    size_t r = (size_t)t->n.r;
+    float *h[2];
+
+    for (int k = 0; k < 2; k++) {
+        h[k] = program_keep(malloc(sizeof **h * r * (size_t)count[k]));
+        for (int i = 0; i < count[k]; i++)
+            memcpy(h[k] + (size_t)i * r, forward(t, NN_EVAL, set[k], i, 1),
+                   sizeof **h * r);
+    }
+    return met_linear(p, t->n.r, h[0], t->train.label, LEARNT, h[1], t->test.label,
+                      t->test.n, &t->n.scratch);
+}
+
+static double probed_pixels(twin *t, const met_linear_settings *p)
+{
+    size_t learnt = (size_t)LEARNT * PIXELS, judged = (size_t)t->test.n * PIXELS;
+    float *x = program_keep(malloc(sizeof *x * learnt)),
+          *q = program_keep(malloc(sizeof *q * judged));
+
+    for (size_t i = 0; i < learnt; i++)
+        x[i] = t->train.pixel[i];
+    for (size_t i = 0; i < judged; i++)
+        q[i] = t->test.pixel[i];
+    return met_linear(p, PIXELS, x, t->train.label, LEARNT, q, t->test.label, t->test.n,
+                      &t->n.scratch);
+}
+
+/* All held-out images though metrics.samples is 10; the untrained network with statistics
+ * of 64 batches of its training images; ten digits are written. */
 START_TEST(the_probe_reads_h_of_all_held_out_images)
 {
-    enum { N = 900 };
-    inside s;
-
-    program_write("a.yaml", SIMSIAM
-                  "model: {name: conv3}\n"
-                  "data: {name: shapes, size: 1000}\n"
-                  "optim: {name: sgd, base_lr: 0.1}\n"
-                  "batch: 32\n"
-                  "metrics: {samples: 10, linear: last, linear_bank: 900, "
-                  "probe_epochs: 10}\n");
-    begin_inside(&s);
-    ex_evaluator e = ex_evaluator_new(&s.run);
-    for (int i = 0; i < 5; i++) {
-        data_batch b = data_loader_get(s.run.loader, 0, i);
-        ex_run_step(&s.run, &b);
-    }
-    const data_images *train = &s.run.train, *test = &s.run.test;
+    char last[MOST_PATH];
+    twin t;
     met_linear_settings p = met_linear_default;
-    p.classes = train->classes;
-    p.epochs = 10;
-    ck_assert_int_ge(test->n, 60);
-    float *h = one_by_one(&s, train, N), *of_test = one_by_one(&s, test, test->n);
-    for (p.protocol = MET_RIDGE; p.protocol <= MET_SGD; p.protocol++) {
-        s.config.metrics.probe = (int)p.protocol;
-        double want = met_linear(&p, s.run.r, h, train->label, N, of_test, test->label,
-                                 test->n, &s.run.scratch);
-        ck_assert_double_eq(ex_linear(&e), want);
-        ck_assert_double_gt(want, 0.15);        /* chance is 0.1: features, not noise */
-    }
-    int pixels = train->h * train->w * train->c;
-    float *x = program_keep(malloc(sizeof *x * (size_t)pixels * N));
-    float *q = program_keep(malloc(sizeof *q * (size_t)pixels * (size_t)test->n));
-    for (int i = 0; i < pixels * N; i++)
-        x[i] = train->pixel[i];
-    for (int i = 0; i < pixels * test->n; i++)
-        q[i] = test->pixel[i];
-    p.protocol = MET_SGD;                       /* 3072 columns take the ridge a while */
-    double want = met_linear(&p, pixels, x, train->label, N, q, test->label, test->n,
-                             &s.run.scratch);
-    ck_assert_double_eq(ex_raw_pixel_linear(&e), want);
-    end_inside(&s);
+
+    program_write("a.yaml", BY_HAND "metrics: {samples: 10, linear: last,"
+                  " linear_bank: 900, probe_epochs: 5, probe_lr: 0.05}\n");
+    const char *folder = trained();
+    const json_t *lines = lines_of(folder);
+    const json_t *base = json_object_get(program_json(folder, "status.json"), "baseline");
+    snprintf(last, sizeof last, "%s/checkpoints/last.safetensors", folder);
+    twin_start(&t);
+    p.protocol = MET_SGD;
+    p.classes = t.train.classes;
+    p.epochs = 5;
+    p.lr = 0.05;
+    ck_assert_int_gt(t.test.n, 100);
+    ck_assert_double_eq_tol(at(base, "raw_pixel_linear"), probed_pixels(&t, &p), 1e-9);
+
+    for (int i = 0; i < 64; i++)
+        forward(&t, NN_TRAIN, &t.train, i % (t.train.n / BATCH) * BATCH, BATCH);
+    double untrained = probed(&t, &p);
+    ck_assert_double_eq_tol(at(json_array_get(lines, 0), "eval/linear"), untrained, 1e-9);
+
+    twin_load(&t, last);
+    double share = probed(&t, &p);
+    ck_assert_double_eq_tol(at(json_array_get(lines, 1), "eval/linear"), share, 1e-9);
+    ck_assert_double_ne(share, untrained);
+    ck_assert_double_gt(share, 0.15);           /* chance is 0.1: features, not noise */
+    net_free(&t.n);
 }
 END_TEST
 
-/* Step by step the same as a probe of its own, fed with h of view 1 and the labels of the
- * batch's images: what h is comes from a second run of the same seed. */
+/* The run done again here, with a probe that is given h of view 1 and the labels of the
+ * batch's images: the program's ends in the same bits. */
 START_TEST(the_online_probe_learns_from_the_first_view)
 {
-    inside s, twin;
+    char last[MOST_PATH];
+    const char *bytes;
+    twin t;
+    data_augment augment;
+    opt_settings optim;
+    nn_err err = {0};
 
-    program_write("a.yaml", SIMSIAM
-                  "model: {name: conv3}\n"
-                  "data: {name: shapes, size: 100}\n"
-                  "optim: {name: sgd, base_lr: 0.1}\n"
-                  "batch: 16\n"
-                  "metrics: {samples: 10, online: true, online_lr: 0.05}\n");
-    begin_inside(&s);
-    begin_inside(&twin);
-    met_online own = met_online_of(s.run.r, s.run.train.classes, &s.text);
+    program_write("a.yaml", BY_HAND "metrics: {samples: 10, online: true,"
+                  " online_lr: 0.05}\n");
+    snprintf(last, sizeof last, "%s/checkpoints/last.safetensors", trained());
+    twin_start(&t);
+    net *n = &t.n;
+    nn_setting_defaults(data_augment_table, &augment);
+    ck_assert_int_eq(data_augment_resolve(&augment, NULL, "none", &err), NN_OK);
+    nn_setting_defaults(opt_setting_table, &optim);
+    const opt_method *sgd = opt_method_find("sgd");
+    optim.base_lr = 0.1;
+    ck_assert_int_eq(opt_settle(sgd, &optim, &err), NN_OK);
+    opt_state *opt = opt_new(sgd, &optim, &n->store);
+    data_loader *l = data_loader_new(&n->forever, &t.train, &augment, 0, BATCH, 2);
+    met_online own = met_online_of(n->r, t.train.classes, &n->forever);
     own.lr = 0.05f;
-    for (int i = 0; i < 4; i++) {
-        uint8_t label[16];
-        data_batch b = data_loader_get(twin.run.loader, 0, i);
-        ssl_views v = { .terms = NULL };
-        ex_run_loss(&twin.run, &twin.run.tape, &b, 16, &v);
-        for (int k = 0; k < 16; k++)
-            label[k] = twin.run.train.label[b.index[k]];
-        met_online_step(&own, v.h[0]->val, label, 16, &twin.run.scratch);
-        nn_tape_reset(&twin.run.tape);
-        ex_run_step(&twin.run, &b);
-        data_loader_stop(twin.run.loader);      /* one loader posts work at a time */
-        b = data_loader_get(s.run.loader, 0, i);
-        ex_run_step(&s.run, &b);
-        data_loader_stop(s.run.loader);
+
+    for (int step = 0; step < data_loader_steps(l); step++) {
+        uint8_t label[BATCH];
+        ssl_views v;
+        data_batch b = data_loader_get(l, 0, step);
+        for (int k = 0; k < 2; k++)
+            memcpy(n->view[k], b.view[k], sizeof(float) * BATCH * PIXELS);
+        for (int i = 0; i < BATCH; i++)
+            label[i] = t.train.label[b.index[i]];
+        nn_node *loss = net_loss(n, &v);
+        met_online_step(&own, v.h[0]->val, label, BATCH, &n->scratch);
+        nn_backward(loss);
+        opt_step(opt, opt_lr(&optim, BATCH, step, data_loader_steps(l), 1),
+                 opt_peak_lr(&optim, BATCH), step);
     }
-    size_t size = sizeof(float) * (size_t)s.run.r;
-    ck_assert_mem_eq(s.run.probe.mean, own.mean, size);
-    ck_assert_mem_eq(s.run.probe.weight, own.weight,
-                     size * (size_t)s.run.train.classes);
-    ck_assert_mem_eq(nn_store_find(&s.run.store, "probe.running_var")->val, own.var, size);
-    end_inside(&twin);
-    end_inside(&s);
-}
-END_TEST
-
-/* Without it the statistics 0 and 1 would be used, which say nothing of these data: the
- * features of the calibrated network have unit variance before the last ReLU, so that
- * both figures, which differ, are seen. */
-START_TEST(the_untrained_network_is_probed_with_statistics_of_its_own)
-{
-    inside s;
-    ex_figures f = {0};
-
-    program_write("a.yaml", SIMSIAM
-                  "model: {name: conv3}\n"
-                  "data: {name: shapes, size: 600}\n"
-                  "batch: 32\n"
-                  "metrics: {samples: 10, linear: last, probe_epochs: 4}\n");
-    begin_inside(&s);
-    ex_evaluator e = ex_evaluator_new(&s.run);
-    ex_evaluate_untrained(&e, &f);
-    ck_assert(isfinite(f.linear));
-    ck_assert_double_ne(f.linear, ex_linear(&e));
-    ck_assert_int_eq(f.linear_bank, 600);
-    end_inside(&s);
+    data_loader_stop(l);
+    size_t row = sizeof(float) * (size_t)n->r;
+    tensor(last, "probe.running_var", &bytes);
+    ck_assert_mem_eq(bytes, own.var, row);
+    tensor(last, "probe.weight", &bytes);
+    ck_assert_mem_eq(bytes, own.weight, row * (size_t)own.classes);
+    tensor(last, "probe.weight.velocity", &bytes);
+    ck_assert_mem_eq(bytes, own.weight_velocity, row * (size_t)own.classes);
+    net_free(n);
 }
 END_TEST
 
@@ -520,7 +542,6 @@ Suite *suite_figures(void)
     tcase_add_test(tc, terms_outlive_a_stop);
     tcase_add_test(tc, terms_of_a_diverged_run_are_null);
     tcase_add_loop_test(tc, a_term_that_is_no_number_is_refused, 0, 4);
-    tcase_add_test(tc, alignment_is_the_squared_distance_of_unit_rows);
     tcase_add_test(tc, alignment_of_an_epoch_is_that_of_its_last_batch);
     tcase_add_test(tc, tau_of_a_target_is_told);
     tcase_add_test(tc, four_views_outlive_a_stop);
@@ -530,7 +551,6 @@ Suite *suite_figures(void)
     tcase_add_loop_test(tc, a_probe_outlives_a_stop, 0, 2);
     tcase_add_test(tc, people_see_the_probe_beside_its_baselines);
     tcase_add_test(tc, the_probe_reads_h_of_all_held_out_images);
-    tcase_add_test(tc, the_untrained_network_is_probed_with_statistics_of_its_own);
     tcase_add_test(tc, an_online_probe_leaves_the_network_alone);
     tcase_add_test(tc, an_online_probe_outlives_a_stop);
     tcase_add_test(tc, the_online_probe_learns_from_the_first_view);
