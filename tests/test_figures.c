@@ -125,15 +125,6 @@ START_TEST(a_loss_without_parts_has_no_terms)
 }
 END_TEST
 
-START_TEST(terms_outlive_a_stop)
-{
-    if (!strike_able())
-        return;
-    configure(VICREG, "");
-    stop_everywhere();
-}
-END_TEST
-
 START_TEST(terms_of_a_diverged_run_are_null)
 {
     configure(VICREG, "");
@@ -186,17 +177,8 @@ START_TEST(alignment_of_an_epoch_is_that_of_its_last_batch)
 }
 END_TEST
 
-/* Two pairs of views, asked one way: four views from the loader. */
-START_TEST(four_views_outlive_a_stop)
-{
-    if (!strike_able())
-        return;
-    configure("method: {name: simsiam, proj_dim: 16, symmetric: false, pairs: 2}\n", "");
-    stop_everywhere();
-}
-END_TEST
-
-#define BYOL "method: {name: byol, proj_dim: 8, proj_hidden: 16, pred_hidden: 8, tau: 0.9}\n"
+#define BYOL "method: {name: byol, proj_dim: 8, proj_hidden: 16, pred_hidden: 8," \
+             " tau: 0.9}\n"
 
 /* tau = 1 - 0.1 (1 + cos(pi k / K)) / 2 before step k of K = 9: 3, 6 and 9 after the
  * three epochs.  Ten digits are written. */
@@ -208,15 +190,6 @@ START_TEST(tau_of_a_target_is_told)
     ck_assert(is_null(json_array_get(lines, 0), "tau"));
     for (size_t i = 1; i <= EPOCHS; i++)
         ck_assert_double_eq_tol(at(json_array_get(lines, i), "tau"), want[i], 1e-9);
-}
-END_TEST
-
-START_TEST(a_target_outlives_a_stop)
-{
-    if (!strike_able())
-        return;
-    configure(BYOL, "");
-    stop_everywhere();
 }
 END_TEST
 
@@ -260,17 +233,6 @@ START_TEST(a_probe_leaves_no_trace_in_the_weights)
     program_remove("plain");
     configure(SIMSIAM, "");
     ck_assert_str_eq(saved_sha256(trained()), probed);
-}
-END_TEST
-
-START_TEST(a_probe_outlives_a_stop)
-{
-    static const char *const also[] = { ", linear: every, probe_epochs: 3",
-                                        ", linear: last, probe_epochs: 3" };
-    if (!strike_able())
-        return;
-    configure(SIMSIAM, also[_i]);
-    stop_everywhere();
 }
 END_TEST
 
@@ -333,11 +295,20 @@ START_TEST(an_online_probe_leaves_the_network_alone)
 }
 END_TEST
 
-START_TEST(an_online_probe_outlives_a_stop)
+/* ---- stopped and gone on with ------------------------------------------------------ */
+
+/* Terms and both probes; a momentum target; four views and a probe at the end. */
+START_TEST(all_that_is_told_outlives_a_stop)
 {
+    static const struct { const char *method, *metrics; } runs[] = {
+        { VICREG, ", linear: every, probe_epochs: 3, online: true, online_lr: 0.02" },
+        { BYOL, "" },
+        { "method: {name: simsiam, proj_dim: 16, symmetric: false, pairs: 2}\n",
+          ", linear: last, probe_epochs: 3" },
+    };
     if (!strike_able())
         return;
-    configure(SIMSIAM, ", online: true, online_lr: 0.02");
+    configure(runs[_i].method, runs[_i].metrics);
     stop_everywhere();
 }
 END_TEST
@@ -350,7 +321,6 @@ END_TEST
     "method: {name: simsiam, proj_dim: 16}\n" \
     "model: {name: mlp}\n" \
     "data: {name: shapes, size: 1000}\n" \
-    "augment: {recipe: none}\n" \
     "optim: {name: sgd, base_lr: 0.1}\n" \
     "epochs: 1\n" \
     "batch: 32\n"
@@ -495,7 +465,8 @@ START_TEST(the_online_probe_learns_from_the_first_view)
     twin_start(&t);
     net *n = &t.n;
     nn_setting_defaults(data_augment_table, &augment);
-    ck_assert_int_eq(data_augment_resolve(&augment, NULL, "none", &err), NN_OK);
+    const char *recipe = data_source_find("shapes")->recipe;
+    ck_assert_int_eq(data_augment_resolve(&augment, NULL, recipe, &err), NN_OK);
     nn_setting_defaults(opt_setting_table, &optim);
     const opt_method *sgd = opt_method_find("sgd");
     optim.base_lr = 0.1;
@@ -539,20 +510,16 @@ Suite *suite_figures(void)
     tcase_add_checked_fixture(tc, program_enter, program_leave);
     tcase_add_test(tc, terms_add_up_to_the_loss);
     tcase_add_test(tc, a_loss_without_parts_has_no_terms);
-    tcase_add_test(tc, terms_outlive_a_stop);
     tcase_add_test(tc, terms_of_a_diverged_run_are_null);
     tcase_add_loop_test(tc, a_term_that_is_no_number_is_refused, 0, 4);
     tcase_add_test(tc, alignment_of_an_epoch_is_that_of_its_last_batch);
     tcase_add_test(tc, tau_of_a_target_is_told);
-    tcase_add_test(tc, four_views_outlive_a_stop);
-    tcase_add_test(tc, a_target_outlives_a_stop);
     tcase_add_loop_test(tc, the_probe_runs_when_it_is_asked_for, 0, 4);
     tcase_add_test(tc, a_probe_leaves_no_trace_in_the_weights);
-    tcase_add_loop_test(tc, a_probe_outlives_a_stop, 0, 2);
     tcase_add_test(tc, people_see_the_probe_beside_its_baselines);
     tcase_add_test(tc, the_probe_reads_h_of_all_held_out_images);
+    tcase_add_loop_test(tc, all_that_is_told_outlives_a_stop, 0, 3);
     tcase_add_test(tc, an_online_probe_leaves_the_network_alone);
-    tcase_add_test(tc, an_online_probe_outlives_a_stop);
     tcase_add_test(tc, the_online_probe_learns_from_the_first_view);
     suite_add_tcase(s, tc);
     return s;
