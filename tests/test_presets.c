@@ -1,0 +1,126 @@
+/* The configurations under experiments/: every one is accepted by the program as it stands,
+ * or for nothing but a part that fullrank does not have yet.  Then they say so, and
+ * every other key is accepted.  Networks and data of that size are nothing for a test;
+ * what the methods compute is tested elsewhere. */
+#include <check.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "experiments/config.h"
+#include "nn/base.h"
+#include "tests/program.h"
+#include "tests/suites.h"
+
+/* What configurations may name before it is there, how its absence is told, and what
+ * takes its place meanwhile.  shapes and resnet18 have every key that these files give. */
+typedef struct missing { const char *says, *instead; } missing;
+
+static const missing parts[] = {
+    { "no data set 'cifar10'", "data.name=shapes" },
+    { "no data set 'imagenet'", "data.name=shapes" },
+    { "no model 'resnet50'", "model.name=resnet18" },
+};
+
+/* Complaints about files are collected, so that one run tells all of them. */
+static char complaints[16384];
+
+static void complain(const char *file, const char *what)
+{
+    size_t used = strlen(complaints);
+    snprintf(complaints + used, sizeof complaints - used, "\n%s: %s", file, what);
+}
+
+static glob_t configurations(void)
+{
+    glob_t found = {0};
+
+    complaints[0] = 0;
+    ck_assert_int_eq(chdir(program_root()), 0);
+    if (access("experiments", R_OK) != 0)
+        printf("skipped: no experiments/ in the folder the tests were started in\n");
+    else
+        ck_assert_int_eq(glob("experiments/*/*.yaml", 0, NULL, &found), 0);
+    return found;
+}
+
+static void settle(glob_t *found)
+{
+    globfree(found);
+    ck_assert_msg(complaints[0] == 0, "%s", complaints);
+}
+
+/* How many parts of the file are missing; -1: it has a mistake, told in *err. */
+static int parts_missing(const char *file, nn_err *err)
+{
+    const char *pair[NN_COUNT(parts)];
+    int pairs = 0, known = 1;
+
+    while (known && pairs <= (int)NN_COUNT(parts)) {
+        nn_arena text = {0};
+        ex_config c;
+        *err = (nn_err){0};
+        nn_status status = ex_config_load(&c, file, pairs, pair, &text, err);
+        nn_arena_free(&text);
+        if (status == NN_OK)
+            return pairs;
+        known = 0;
+        for (size_t i = 0; i < NN_COUNT(parts) && !known; i++)
+            if (strstr(err->text, parts[i].says) && pairs < (int)NN_COUNT(parts)) {
+                pair[pairs++] = parts[i].instead;
+                known = 1;
+            }
+    }
+    return -1;
+}
+
+START_TEST(every_configuration_is_accepted_or_waits_for_a_known_part)
+{
+    glob_t found = configurations();
+    nn_err err;
+
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        if (parts_missing(found.gl_pathv[i], &err) < 0)
+            complain(found.gl_pathv[i], err.text);
+    settle(&found);
+}
+END_TEST
+
+START_TEST(what_cannot_be_run_here_says_that_it_was_not)
+{
+    glob_t found = configurations();
+    nn_err err;
+
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        if (parts_missing(found.gl_pathv[i], &err) > 0
+            && !strstr(program_read(found.gl_pathv[i]), "have not run it"))
+            complain(found.gl_pathv[i], "its comment does not say 'have not run it'");
+    settle(&found);
+}
+END_TEST
+
+START_TEST(every_configuration_opens_with_a_comment)
+{
+    glob_t found = configurations();
+
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        if (program_read(found.gl_pathv[i])[0] != '#')
+            complain(found.gl_pathv[i], "it does not open with what it is");
+    settle(&found);
+}
+END_TEST
+
+Suite *suite_presets(void)
+{
+    Suite *s = suite_create("presets");
+    TCase *tc = tcase_create("presets");
+    program_find();
+    tcase_add_checked_fixture(tc, program_enter, program_leave);
+    tcase_add_test(tc, every_configuration_is_accepted_or_waits_for_a_known_part);
+    tcase_add_test(tc, what_cannot_be_run_here_says_that_it_was_not);
+    tcase_add_test(tc, every_configuration_opens_with_a_comment);
+    suite_add_tcase(s, tc);
+    return s;
+}
