@@ -30,7 +30,7 @@ static char complaints[16384];
 static void complain(const char *file, const char *what)
 {
     size_t used = strlen(complaints);
-    snprintf(complaints + used, sizeof complaints - used, "\n%s: %s", file, what);
+    snprintf(complaints + used, sizeof complaints - used, "\n%s%s", file, what);
 }
 
 static glob_t configurations(void)
@@ -83,7 +83,7 @@ START_TEST(every_configuration_is_accepted_or_waits_for_a_known_part)
 
     for (size_t i = 0; i < found.gl_pathc; i++)
         if (parts_missing(found.gl_pathv[i], &err) < 0)
-            complain(found.gl_pathv[i], err.text);
+            complain("", err.text);
     settle(&found);
 }
 END_TEST
@@ -96,7 +96,7 @@ START_TEST(what_cannot_be_run_here_says_that_it_was_not)
     for (size_t i = 0; i < found.gl_pathc; i++)
         if (parts_missing(found.gl_pathv[i], &err) > 0
             && !strstr(program_read(found.gl_pathv[i]), "have not run it"))
-            complain(found.gl_pathv[i], "its comment does not say 'have not run it'");
+            complain(found.gl_pathv[i], ": its comment does not say 'have not run it'");
     settle(&found);
 }
 END_TEST
@@ -107,7 +107,25 @@ START_TEST(every_configuration_opens_with_a_comment)
 
     for (size_t i = 0; i < found.gl_pathc; i++)
         if (program_read(found.gl_pathv[i])[0] != '#')
-            complain(found.gl_pathv[i], "it does not open with what it is");
+            complain(found.gl_pathv[i], ": it does not open with what it is");
+    settle(&found);
+}
+END_TEST
+
+/* With quotes, so that fmnist.yaml is not found in imagenet-fmnist.yaml. */
+START_TEST(the_readme_of_a_folder_names_every_configuration)
+{
+    glob_t found = configurations();
+
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *path = found.gl_pathv[i], *name = strrchr(path, '/') + 1;
+        char readme[512], quoted[256];
+        snprintf(readme, sizeof readme, "%.*sREADME.md", (int)(name - path), path);
+        snprintf(quoted, sizeof quoted, "`%s`", name);
+        const char *text = program_read(readme);
+        if (!text || !strstr(text, quoted))
+            complain(path, ": README.md beside it does not name it");
+    }
     settle(&found);
 }
 END_TEST
@@ -121,6 +139,7 @@ Suite *suite_presets(void)
     tcase_add_test(tc, every_configuration_is_accepted_or_waits_for_a_known_part);
     tcase_add_test(tc, what_cannot_be_run_here_says_that_it_was_not);
     tcase_add_test(tc, every_configuration_opens_with_a_comment);
+    tcase_add_test(tc, the_readme_of_a_folder_names_every_configuration);
     suite_add_tcase(s, tc);
     return s;
 }
