@@ -144,28 +144,6 @@ double ex_run_tau(const ex_run *run, long step)
     return run->target_state ? c->method->momentum(c->method_config, &next) : NAN;
 }
 
-double ex_alignment(const nn_node *a, const nn_node *b)
-{
-    const size_t d = (size_t)nn_cols(a);
-    double sum = 0;
-
-    for (int i = 0; i < nn_rows(a); i++) {
-        const float *x = a->val + (size_t)i * d, *y = b->val + (size_t)i * d;
-        double xx = 0, yy = 0, apart = 0;
-        for (size_t j = 0; j < d; j++) {
-            xx += (double)x[j] * x[j];
-            yy += (double)y[j] * y[j];
-        }
-        double by_x = 1 / fmax(sqrt(xx), 1e-12), by_y = 1 / fmax(sqrt(yy), 1e-12);
-        for (size_t j = 0; j < d; j++) {
-            double gap = x[j] * by_x - y[j] * by_y;
-            apart += gap * gap;
-        }
-        sum += apart;
-    }
-    return sum / nn_rows(a);
-}
-
 ex_step ex_run_step(ex_run *run, const data_batch *b)
 {
     const ex_config *c = run->config;
@@ -182,7 +160,8 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
     done.loss = (double)nn_item(loss);
 
     if (b->step + 1 == run->steps && v.count > 1)       /* before backward gives z away */
-        done.alignment = ex_alignment(v.z[0], v.z[1]);
+        done.alignment = met_alignment(nn_rows(v.z[0]), nn_cols(v.z[0]), v.z[0]->val,
+                                       v.z[1]->val, 2);
     if (run->probe.d && isfinite(done.loss)) {          /* the same for h */
         from = nn_profile_from(t->profile);
         ex_run_probe(run, v.h[0], b, b->n, &run->scratch);

@@ -62,13 +62,8 @@ typedef struct ex_step {
     double loss, lr;                    /* lr: the learning rate used */
     const nn_param *bad;                /* whose gradient is not finite; NULL: all are */
     ssl_terms terms;                    /* the loss in parts */
-    double alignment;                   /* see ex_alignment; NaN but at an epoch's end */
+    double alignment;                   /* of z, power 2; NaN but at an epoch's end */
 } ex_step;
-
-/* mean_i |a_i / |a_i| - b_i / |b_i||^2 over the rows of two nodes of one shape (spec M11
- * with power 2): 0 when the two views of every image agree, 2 when they know nothing of
- * each other, at most 4.  A row shorter than 1e-12 counts as its value / 1e-12. */
-double ex_alignment(const nn_node *a, const nn_node *b);
 
 /* tau of the momentum target after a step counted from the start of the run; NaN: there
  * is no target. */

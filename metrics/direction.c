@@ -145,23 +145,28 @@ static double wasserstein_ideal(int n, int d, int k)
     return sqrt(2 - 2 * sqrt(c) * met_mp_of(n, d).root);
 }
 
-double met_alignment(int n, int d, const float *a, const float *b, double power,
-                     nn_arena *scratch)
+/* In double throughout, in one order: once an epoch, of one batch. */
+double met_alignment(int n, int d, const float *a, const float *b, double power)
 {
     NN_NEED(n >= 0 && d > 0 && power > 0, "alignment of %d x %d, power %g", n, d, power);
-    size_t mark = nn_arena_mark(scratch), size = (size_t)n * d;
-    if (n == 0 || !met_finite(a, size) || !met_finite(b, size))
-        return NAN;
-    float *u = NN_NEW(scratch, float, size), *v = NN_NEW(scratch, float, size);
+    size_t size = (size_t)n * (size_t)d;
     double sum = 0;
 
-    met_unit_rows(n, d, a, u);
-    met_unit_rows(n, d, b, v);
-    for (size_t i = 0; i < (size_t)n; i++) {
-        double r2 = nn_kern_now->dist2((size_t)d, u + i * d, v + i * d);
-        sum += power == 2 ? r2 : nn_pow(r2, power / 2);
+    if (n == 0 || !met_finite(a, size) || !met_finite(b, size))
+        return NAN;
+    for (int i = 0; i < n; i++, a += d, b += d) {
+        double aa = 0, bb = 0, apart = 0;
+        for (int j = 0; j < d; j++) {
+            aa += (double)a[j] * a[j];
+            bb += (double)b[j] * b[j];
+        }
+        double by_a = 1 / fmax(sqrt(aa), 1e-12), by_b = 1 / fmax(sqrt(bb), 1e-12);
+        for (int j = 0; j < d; j++) {
+            double gap = a[j] * by_a - b[j] * by_b;
+            apart += gap * gap;
+        }
+        sum += power == 2 ? apart : nn_pow(apart, power / 2);
     }
-    nn_arena_rewind(scratch, mark);
     return sum / n;
 }
 

@@ -33,11 +33,11 @@ const double *met_nearest(met_view *v);         /* (n, k), ascending in each row
                                                    is not its own neighbour, copies are */
 
 /* Alignment (Wang and Isola, 2020; spec M11) of two views a, b (n, d) of the same n
- * images: mean_i |u_i - v_i|^power over unit rows.  0 is perfect agreement, which a
- * constant reaches, too: read it beside uniformity.  NaN when n is 0 or an entry is not
- * finite.  power > 0. */
-double met_alignment(int n, int d, const float *a, const float *b, double power,
-                     nn_arena *scratch);
+ * images: mean_i |a_i / |a_i| - b_i / |b_i||^power.  With power 2: 0 when the two views
+ * of every image agree, which a constant does, too (read it beside uniformity); 2 when
+ * they know nothing of each other; at most 4.  A row shorter than 1e-12 counts as its
+ * value / 1e-12.  NaN when n is 0 or an entry is not finite.  power > 0. */
+double met_alignment(int n, int d, const float *a, const float *b, double power);
 
 /* What the view is made with.  met_finite: 1 when no entry is NaN or infinite.
  * met_check_labels: stops the program unless every label is below `classes`.

@@ -60,6 +60,18 @@ json_t *saved_header(const char *file, size_t *data)
     return program_parse(text);
 }
 
+const float *saved_tensor(const char *file, const char *name)
+{
+    size_t from, n;
+    json_t *entry = json_object_get(saved_header(file, &from), name);
+    ck_assert_msg(entry, "%s: no tensor %s", file, name);
+    json_t *span = json_object_get(entry, "data_offsets");
+    size_t start = (size_t)json_integer_value(json_array_get(span, 0)),
+           end = (size_t)json_integer_value(json_array_get(span, 1));
+    const char *bytes = program_bytes(file, &n);
+    return memcpy(program_keep(malloc(end - start)), bytes + from + start, end - start);
+}
+
 void saved_forge(const char *file, json_t *header, const char *data, size_t bytes)
 {
     char digest[SHA256_DIGEST_STRING_LENGTH], zeros[DIGITS + 1];

@@ -14,6 +14,10 @@ const char *saved_flaw(const char *file);
 /* The header of a safetensors file; *data is where its tensors begin. */
 json_t *saved_header(const char *file, size_t *data);
 
+/* A tensor of a safetensors file as floats, in the file's order, kept by program_keep;
+ * fails the test when there is none of that name. */
+const float *saved_tensor(const char *file, const char *name);
+
 /* Writes a safetensors file with this header and a checksum that is right. */
 void saved_forge(const char *file, json_t *header, const char *data, size_t bytes);
 

@@ -226,19 +226,6 @@ END_TEST
 
 /* ---- JEPA-SCORE -------------------------------------------------------------------- */
 
-/* A tensor of the checkpoint as floats. */
-static const float *tensor(const char *file, const char *name)
-{
-    size_t from, n;
-    json_t *entry = json_object_get(saved_header(file, &from), name);
-    ck_assert_msg(entry, "no tensor %s", name);
-    json_t *span = json_object_get(entry, "data_offsets");
-    size_t at = (size_t)json_integer_value(json_array_get(span, 0)),
-           end = (size_t)json_integer_value(json_array_get(span, 1));
-    const char *bytes = program_bytes(file, &n);
-    return memcpy(program_keep(malloc(end - at)), bytes + from + at, end - at);
-}
-
 typedef struct unit_layer { const float *w, *gamma, *beta, *mean, *var; } unit_layer;
 
 static unit_layer layer_of(const char *file, int i)
@@ -249,7 +236,7 @@ static unit_layer layer_of(const char *file, int i)
     char name[32];
     for (int k = 0; k < 5; k++) {
         snprintf(name, sizeof name, part[k], i);
-        at[k] = tensor(file, name);
+        at[k] = saved_tensor(file, name);
     }
     return (unit_layer){ at[0], at[1], at[2], at[3], at[4] };
 }

@@ -438,20 +438,30 @@ START_TEST(columns_that_repeat_each_other_are_counted)
 }
 END_TEST
 
+/* Exact but for roots, divisions and one power in double. */
 START_TEST(alignment_by_hand)
 {
     static const float a[] = { 3, 0, 0, 2 }, turned[] = { 0, 9, -1, 0 };
     static const float back[] = { -1, 0, 0, -5 }, bad[] = { 1, 2, NAN, 4 };
-    ck_assert(met_alignment(2, 2, a, a, 2, &arena) == 0);
-    near("at right angles", met_alignment(2, 2, a, turned, 2, &arena), 2, 1e-7);
-    near("opposite", met_alignment(2, 2, a, back, 2, &arena), 4, 1e-7);
-    near("opposite, power 1", met_alignment(2, 2, a, back, 1, &arena), 2, 1e-7);
-    near("half of each", met_alignment(2, 2, a, (float[]){ 1, 0, 0, -1 }, 1, &arena), 1,
-         1e-7);
-    ck_assert(isnan(met_alignment(2, 2, a, bad, 2, &arena)));
-    ck_assert(isnan(met_alignment(2, 2, bad, a, 2, &arena)));
-    ck_assert(isnan(met_alignment(0, 2, a, a, 2, &arena)));
-    ck_assert_uint_eq(arena.at, 0);
+    ck_assert(met_alignment(2, 2, a, a, 2) == 0);
+    near("at right angles", met_alignment(2, 2, a, turned, 2), 2, 1e-15);
+    near("opposite", met_alignment(2, 2, a, back, 2), 4, 1e-15);
+    near("opposite, power 1", met_alignment(2, 2, a, back, 1), 2, 1e-14);
+    near("half of each", met_alignment(2, 2, a, (float[]){ 1, 0, 0, -1 }, 1), 1, 1e-14);
+    ck_assert(isnan(met_alignment(2, 2, a, bad, 2)));
+    ck_assert(isnan(met_alignment(2, 2, bad, a, 2)));
+    ck_assert(isnan(met_alignment(0, 2, a, a, 2)));
+}
+END_TEST
+
+/* Equal directions, opposite ones, a right angle, and a row of zeros, which is one unit
+ * from the other: (0 + 4 + 2 + 1) / 4. */
+START_TEST(alignment_takes_a_row_of_zeros_as_it_is)
+{
+    static const float x[] = { 1, 2, 3, 0, 0, 5, 0, 0 };
+    static const float y[] = { 2, 4, -1, 0, 7, 0, 0, 9 };
+    near("x, y", met_alignment(4, 2, x, y, 2), 7.0 / 4, 1e-15);
+    near("y, x", met_alignment(4, 2, y, x, 2), 7.0 / 4, 1e-15);
 }
 END_TEST
 
@@ -1158,6 +1168,7 @@ Suite *suite_metrics(void)
     tcase_add_test(tc, two_neighbours_tell_the_dimension);
     tcase_add_test(tc, columns_that_repeat_each_other_are_counted);
     tcase_add_test(tc, alignment_by_hand);
+    tcase_add_test(tc, alignment_takes_a_row_of_zeros_as_it_is);
     tcase_add_test(tc, uniformity_is_never_above_zero);
     tcase_add_test(tc, dead_columns_move_less_than_a_millionth);
     tcase_add_test(tc, opposite_points_have_full_spread_and_rank_one);
