@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "experiments/folder.h"
@@ -424,7 +425,11 @@ static nn_status put_markdown(const work *w, nn_err *err)
     char folder[1024];
     char *text = NULL;
     size_t bytes = 0;
+    struct stat st;
 
+    if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))   /* a device would be replaced */
+        return nn_fail(err, NN_ECONFIG, "command line: --markdown: %s is not a regular file",
+                       file);
     if (strlen(file) >= sizeof folder)
         return nn_fail(err, NN_ECONFIG, "command line: --markdown: the path is too long");
     FILE *f = open_memstream(&text, &bytes);
