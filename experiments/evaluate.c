@@ -174,11 +174,12 @@ double ex_linear(ex_evaluator *e)
 {
     ex_run *run = e->run;
     const data_images *train = &run->train, *test = &run->test;
-    const met_linear_settings s = ex_linear_settings(run->config, train->classes);
+    met_linear_settings s = ex_linear_settings(run->config, train->classes);
     float *of_test = e->feature + (size_t)e->linear_bank * run->r;
 
     if (!e->linear_bank)
         return NAN;
+    s.stop = e->stop;
     features(e, NN_EVAL, train, e->linear_bank, e->feature, NULL);
     features(e, NN_EVAL, test, test->n, of_test, NULL);
     return stopped(e) ? NAN
@@ -256,7 +257,7 @@ static void calibrate(ex_evaluator *e)
 
     t->mode = NN_TRAIN;
     t->record = 0;
-    for (int i = 0; i < CALIBRATION_BATCHES; i++) {
+    for (int i = 0; i < CALIBRATION_BATCHES && !stopped(e); i++) {
         data_plain(&run->train, NULL, i % starts * batch, batch, e->image);
         nn_node *x = nn_input(
             t, nn_shape4(batch, run->train.h, run->train.w, run->train.c), e->image, 0);
@@ -316,6 +317,9 @@ double ex_raw_pixel_knn(ex_evaluator *e)
     const met_knn_settings s = { .k = least(e->knn_k, bank),
                                  .temperature = run->config->metrics.knn_t,
                                  .classes = train->classes };
+
+    if (stopped(e))
+        return NAN;
     const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, e->n, a);
     double share = met_knn(&s, pixels, x, train->label, bank, q, test->label, e->n, a);
     nn_arena_rewind(a, mark);
@@ -327,13 +331,14 @@ double ex_raw_pixel_linear(ex_evaluator *e)
     ex_run *run = e->run;
     nn_arena *a = &run->scratch;
     const data_images *train = &run->train, *test = &run->test;
-    const met_linear_settings s = ex_linear_settings(run->config, train->classes);
+    met_linear_settings s = ex_linear_settings(run->config, train->classes);
     size_t mark = nn_arena_mark(a);
     int pixels = train->h * train->w * train->c,
         bank = raw_bank(train, e->linear_bank, test->n);
 
-    if (!e->linear_bank)
+    if (!e->linear_bank || stopped(e))
         return NAN;
+    s.stop = e->stop;
     const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, test->n, a);
     double share = met_linear(&s, pixels, x, train->label, bank, q, test->label, test->n,
                               a);

@@ -43,7 +43,8 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f);
 
 /* The same for the network before its first step.  Its running statistics mean nothing
  * yet (0 and 1), so they are first measured on training images without augmentation, and
- * afterwards put back bit by bit: training starts from where it would have started. */
+ * afterwards put back bit by bit: training starts from where it would have started.  When
+ * e->stop was set, the figures mean nothing, and nor do those of the pixels below. */
 void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f);
 
 /* h (n, r) of the first n images of `d`, with running statistics: what probes see. */

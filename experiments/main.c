@@ -356,7 +356,8 @@ static const struct command {
       " (epochs=5); 'fullrank help config' lists them all.  Exit codes: 0 finished, 1 the"
       " disk or the memory failed, 2 command line or configuration, 3 stopped for "
       "collapse,"
-      " 4 diverged, 5 data, 6 checkpoint, 75 interrupted and saved (--resume goes on).",
+      " 4 diverged, 5 data, 6 checkpoint, 75 interrupted and saved (--resume goes on),"
+      " 128 + n signal n before there was anything to save.",
       1, 1 << 20, train_options, train },
     { "plan", "CONFIG.yaml [KEY=VALUE...]",
       "Tell what a run will take: parameters, memory, work, time.\v"

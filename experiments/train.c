@@ -28,7 +28,7 @@
  *
  * A run ends in one of these ways, told by status.json and the exit code:
  *   finished 0 (3 when the alarm stopped it)     diverged 4     interrupted and saved 75
- *   failed: the code of what failed */
+ *   failed: the code of what failed              128 + n: signal n, nothing to save yet */
 typedef struct job {
     const ex_train_options *options;
     ex_config config;
@@ -153,6 +153,16 @@ static const char trace_name[] = "nan-trace.txt";
 
 /* ---- the beginning ----------------------------------------------------------------- */
 
+/* Half of the baselines would be no baselines, and there is nothing else to save yet. */
+static nn_status stopped_early(job *j)
+{
+    int number = (int)asked_to_stop;
+
+    return nn_fail(j->err, NN_EAGAIN, "signal %d (%s) before the first step: nothing is"
+                   " saved yet; the same command starts at the beginning", number,
+                   strsignal(number));
+}
+
 static nn_status measure_untrained(job *j)
 {
     double from = ex_seconds();
@@ -165,6 +175,8 @@ static nn_status measure_untrained(job *j)
         .untrained_knn = j->figures.knn, .untrained_linear = j->figures.linear,
     };
     j->at.untrained_erank = j->evaluator.untrained_erank;
+    if (asked_to_stop)
+        return stopped_early(j);
     ex_profile_lap(&j->profile, "start: untrained network and raw pixels");
     ex_log_baseline(&j->log, &j->at.base, &j->evaluator);
 
@@ -246,6 +258,7 @@ static nn_status begin(job *j)
         ex_progress_note(&j->progress, "%s", note.text);
     ex_log_start(&j->log, &j->run, &j->folder, nn_par_threads());
     j->evaluator = ex_evaluator_new(&j->run);
+    j->evaluator.stop = &asked_to_stop;
     j->saver = ex_saver_new(&j->run);
     ex_profile_lap(&j->profile, "start: folder and buffers");
     if (o->resume) {
@@ -269,7 +282,6 @@ static nn_status begin(job *j)
                 " after the first evaluation; --resume would go on with it", j->folder.was);
         warn(j, note.text);
     }
-    j->evaluator.stop = NULL;                   /* the baselines are needed whole */
     return measure_untrained(j);
 }
 
@@ -398,7 +410,6 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
     double from = ex_seconds();
     char sha[65];
 
-    j->evaluator.stop = &asked_to_stop;
     int whole = ex_evaluate(&j->evaluator, e->loss, &j->figures);
     if (!whole)                                 /* done again by whoever goes on */
         return NN_EAGAIN;
@@ -619,7 +630,8 @@ int ex_train(const ex_train_options *o, nn_err *err)
     under_way = j;
     watch_signals();
     nn_status status = begin(j);
-    int code = status == NN_OK ? finish(j, train(j)) : (int)status;
+    int code = status == NN_OK ? finish(j, train(j))
+             : status == NN_EAGAIN ? 128 + (int)asked_to_stop : (int)status;
     if (status != NN_OK && j->written) {
         log_state(j, "failed", code, err->text, NULL);
         ex_log_write_status(&j->log, NULL);

@@ -56,6 +56,11 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
+static int stopped(const met_linear_settings *s)
+{
+    return s->stop && *s->stop;
+}
+
 static size_t jobs_of(int n)
 {
     return ((size_t)n + ROWS - 1) / ROWS;
@@ -186,7 +191,7 @@ static int ridge(const met_linear_settings *s, const rows *all, const rows *kept
 
     if (s->lambda == 0 && held->n > 0) {
         moments_of(&m, scratch);
-        for (size_t i = 0; i < NN_COUNT(lambdas); i++) {
+        for (size_t i = 0; i < NN_COUNT(lambdas) && !stopped(s); i++) {
             double share =
                 solve(&m, lambdas[i], f, scratch) ? share_of(f, held, scratch) : -1;
             if (share > best) {
@@ -195,6 +200,8 @@ static int ridge(const met_linear_settings *s, const rows *all, const rows *kept
             }
         }
     }
+    if (stopped(s))
+        return 0;
     m.r = all;
     moments_of(&m, scratch);
     return solve(&m, lambda, f, scratch);
@@ -272,11 +279,11 @@ static void descend(const met_linear_settings *s, double lr, const rows *r,
                 .label = NN_NEW(scratch, uint8_t, AHEAD * batch) };
     double steps = (double)s->epochs * (((size_t)r->n + batch - 1) / batch), done = 0;
 
-    for (int epoch = 0; epoch < s->epochs; epoch++) {
+    for (int epoch = 0; epoch < s->epochs && !stopped(s); epoch++) {
         nn_rng rng = nn_rng_at(s->seed, NN_RNG_METRIC, (uint32_t)epoch,
                                nn_hash_name("linear probe, order"));
         nn_rng_permute(&rng, order, (uint32_t)r->n);
-        for (g.first = 0; g.first < r->n; g.first += g.n) {
+        for (g.first = 0; g.first < r->n && !stopped(s); g.first += g.n) {
             g.n = least(AHEAD * (int)batch, r->n - g.first);
             nn_par_run(jobs_of(g.n), stage_rows, &g);
             for (int i = 0; i < g.n; i += (int)batch)
@@ -303,7 +310,8 @@ static void sgd(const met_linear_settings *s, const rows *all, const rows *kept,
     met_col_std(all->n, f->d, all->x, f->mean, f->by, scratch);
     for (int j = 0; j < f->d; j++)
         f->by[j] = f->by[j] > 0 ? 1 / f->by[j] : 0;
-    for (size_t i = 0; s->lr == 0 && held->n > 0 && i < NN_COUNT(rates); i++) {
+    size_t tried = s->lr == 0 && held->n > 0 ? NN_COUNT(rates) : 0;
+    for (size_t i = 0; i < tried && !stopped(s); i++) {
         descend(s, rates[i], kept, f, scratch);
         double share = share_of(f, held, scratch);
         if (share > best) {
@@ -352,6 +360,8 @@ int met_linear_fit(const met_linear_settings *s, int d, const float *x,
     else
         sgd(s, &all, &kept, &held, f, arena);
     nn_arena_rewind(arena, mark);
+    if (stopped(s))
+        return 0;
     for (size_t i = 0; i < (size_t)d * s->classes; i++)
         fitted &= isfinite(f->w[i]) != 0;
     for (int c = 0; c < s->classes; c++)

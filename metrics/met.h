@@ -1,6 +1,7 @@
 #ifndef MET_MET_H
 #define MET_MET_H
 
+#include <signal.h>
 #include <stdint.h>
 #include "nn/arena.h"
 
@@ -115,7 +116,10 @@ double met_knn(const met_knn_settings *s, int d, const float *bank,
  * .1, .01, 1; of equals the first, also when there are fewer than ten rows.
  * The lowest class on equal scores.  Labels are below `classes` (at most 256).  Returns
  * the share of test rows whose class is right; NaN when train or test is empty or holds a
- * number that is not finite, or when learning diverged. */
+ * number that is not finite, or when learning diverged.
+ *
+ * *stop, which a signal may set at any time, is looked at before every product over all
+ * rows (ridge) and every few batches (SGD): then the share is NaN, too. */
 typedef enum met_protocol { MET_RIDGE, MET_SGD } met_protocol;
 
 typedef struct met_linear_settings {
@@ -125,6 +129,7 @@ typedef struct met_linear_settings {
     double lambda;                      /* ridge; 0: choose */
     double lr, momentum;                /* SGD, the rest too; lr 0: choose */
     int epochs, batch;
+    const volatile sig_atomic_t *stop;  /* set: give up soon; NULL: never */
 } met_linear_settings;
 
 /* lambda chosen; lr .1, momentum .9, 50 epochs, batch 256, seed 0; `protocol` and
@@ -136,8 +141,8 @@ double met_linear(const met_linear_settings *s, int d, const float *train,
                   const uint8_t *test_label, int m, nn_arena *scratch);
 
 /* The same in two steps.  score_c = sum_j (x_j - mean_j) by_j w_jc + bias_c.
- * met_linear_fit returns 1, or 0 when there is nothing to learn from or learning
- * diverged; what it leaves in `f` lies in `arena`.  met_linear_share is NaN when x is
+ * met_linear_fit returns 1, or 0 when there is nothing to learn from, learning diverged
+ * or was stopped; what it leaves in `f` lies in `arena`.  met_linear_share is NaN when x is
  * empty or not finite. */
 typedef struct met_linear_map {
     int d, classes;

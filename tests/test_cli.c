@@ -1,6 +1,7 @@
 /* The program from end to end on tiny data: what it prints, what it leaves behind, and
  * how it ends when the world or the numbers are against it. */
 #include <check.h>
+#include <glob.h>
 #include <math.h>
 #include <sha2.h>
 #include <signal.h>
@@ -693,6 +694,39 @@ START_TEST(a_signal_ends_the_run_in_good_order)
 }
 END_TEST
 
+static int found(const char *pattern)
+{
+    glob_t names;
+    int there = glob(pattern, 0, NULL, &names) == 0;
+    globfree(&names);
+    return there;
+}
+
+/* The probe of pixels alone would take minutes. */
+START_TEST(a_signal_ends_the_baselines_with_nothing_saved)
+{
+    static const char *const args[] = { "train", "a.yaml", "metrics.linear=last",
+                                        "metrics.probe_epochs=100000", NULL };
+    static const char *const unwritten[] = { "runs/*/*/s0/status.json",
+                                             "runs/*/*/s0/checkpoints/*.safetensors" };
+    char says[160];
+
+    program_write("a.yaml", TINY);
+    pid_t pid = program_start(args);
+    for (int i = 0; i < 4000 && !found("runs/*/*/s0/.lock"); i++)
+        usleep(10000);
+    ck_assert(found("runs/*/*/s0/.lock"));
+    usleep(200000);
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(program_wait(pid), 128 + SIGTERM);
+    snprintf(says, sizeof says, "signal 15 (%s) before the first step: nothing is saved"
+             " yet; the same command starts at the beginning\n", strsignal(SIGTERM));
+    ck_assert_str_eq(program_read(".err.behind"), says);
+    for (size_t i = 0; i < NN_COUNT(unwritten); i++)
+        ck_assert_msg(!found(unwritten[i]), "there is a %s", unwritten[i]);
+}
+END_TEST
+
 START_TEST(a_run_has_one_writer)
 {
     pid_t pid = long_run();
@@ -753,6 +787,7 @@ Suite *suite_cli(void)
     tcase_add_test(tc, a_killed_run_leaves_whole_lines);
     tcase_add_loop_test(tc, a_signal_ends_the_run_in_good_order, 0,
                         (int)NN_COUNT(stopping));
+    tcase_add_test(tc, a_signal_ends_the_baselines_with_nothing_saved);
     tcase_add_test(tc, a_run_has_one_writer);
     tcase_add_test(tc, running_again_starts_over_and_says_so);
     suite_add_tcase(s, tc);

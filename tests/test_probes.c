@@ -1,7 +1,9 @@
 #include <check.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "metrics/met.h"
 #include "nn/kern/kern.h"
@@ -280,6 +282,48 @@ START_TEST(linear_probes_of_poor_data_are_survived)
             x[i] *= 1e37f;
         ck_assert(met_linear(&s, D, x, two, N, x, two, N, &arena) == 1);
     }
+}
+END_TEST
+
+static volatile sig_atomic_t stop;
+
+static void on_alarm(int number)
+{
+    stop = number;
+}
+
+START_TEST(a_linear_probe_stops_when_told)
+{
+    enum { N = 300, D = 9, FOR_EVER = 1000000000 };
+    const struct itimerval soon = { .it_value = { .tv_usec = 50000 } };
+    uint8_t label[N];
+    float *x = classes_of(N, D, 3, 1, 9, label);
+    met_linear_map f;
+
+    for (int p = MET_RIDGE; p <= MET_SGD; p++) {
+        met_linear_settings s = settings((met_protocol)p, 3);
+        s.stop = &stop;
+        stop = 0;
+        ck_assert(met_linear(&s, D, x, label, N, x, label, N, &arena) > 0.5);
+        stop = SIGTERM;
+        ck_assert_int_eq(0, met_linear_fit(&s, D, x, label, N, &f, &arena));
+        nn_arena_reset(&arena);
+        ck_assert(isnan(met_linear(&s, D, x, label, N, x, label, N, &arena)));
+        ck_assert_uint_eq(arena.at, 0);
+    }
+    /* and in the middle of years of learning, searching for a rate or not */
+    signal(SIGALRM, on_alarm);
+    for (int search = 0; search <= 1; search++) {
+        met_linear_settings s = settings(MET_SGD, 3);
+        s.stop = &stop;
+        s.epochs = FOR_EVER;
+        s.lr = search ? 0 : 0.1;
+        stop = 0;
+        setitimer(ITIMER_REAL, &soon, NULL);
+        ck_assert(isnan(met_linear(&s, D, x, label, N, x, label, N, &arena)));
+        ck_assert_int_eq(stop, SIGALRM);
+    }
+    free(x);
 }
 END_TEST
 
@@ -585,6 +629,7 @@ Suite *suite_probes(void)
     tcase_add_test(tc, the_seed_alone_decides_the_order);
     tcase_add_test(tc, a_linear_probe_without_numbers_is_nan);
     tcase_add_test(tc, linear_probes_of_poor_data_are_survived);
+    tcase_add_test(tc, a_linear_probe_stops_when_told);
     tcase_add_test(tc, online_updates_are_those_of_pytorch);
     tcase_add_test(tc, an_online_probe_starts_by_guessing_and_learns);
     tcase_add_test(tc, an_online_probe_takes_no_bad_numbers);
