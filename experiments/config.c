@@ -397,6 +397,29 @@ static nn_status check_warmup(const ex_reader *r, const ex_config *c)
     return NN_OK;
 }
 
+/* A regulariser that starts after the last epoch would never be there. */
+static nn_status check_starts(const ex_reader *r, const ex_config *c)
+{
+    char at[EX_PLACE];
+
+    for (int i = 0; i < ssl_addon_count(); i++) {
+        const ex_section *s = &c->section[EX_SECTIONS + i];
+        const int row = s->table ? ex_find_row(s->table, "start_epoch") : -1;
+        if (row < 0)
+            continue;
+        const char *field = (const char *)s->at + s->table[row].at;
+        const int start = *(const int *)(const void *)field;
+        if (start > 0 && start >= c->top.epochs)
+            return nn_fail(r->err, NN_ECONFIG,
+                           "%s: %s.start_epoch is %d, but the run has %d epochs, so it"
+                           " would never start; %s.start_epoch=0 starts at once",
+                           ex_config_where(c, EX_SECTIONS + i, "start_epoch", at,
+                                           sizeof at), s->name, start, c->top.epochs,
+                           s->name);
+    }
+    return NN_OK;
+}
+
 /* lr and base_lr say the same thing in two ways; 0 means "not given". */
 static nn_status resolve_lr(const ex_reader *r, ex_config *c)
 {
@@ -412,6 +435,7 @@ static nn_status resolve_lr(const ex_reader *r, ex_config *c)
                        ex_place(r->file, lr, a, sizeof a),
                        ex_place(r->file, base, b, sizeof b));
     NN_TRY(check_warmup(r, c));
+    NN_TRY(check_starts(r, c));
     return opt_settle(c->optimiser, &c->optim, r->err);
 }
 

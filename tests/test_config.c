@@ -179,6 +179,12 @@ static const mistake mistakes[] = {
     { "method: {name: simsiam}\nepochs: 3\noptim: {warmup_epochs: 3}\n",
       "a.yaml:3: optim.warmup_epochs is 3, but the run has 3 epochs; a warm-up has to end"
       " before the run does" },
+    { "method: {name: simsiam}\nepochs: 3\nadd:\n  - ldreg:\n      start_epoch: 3\n",
+      "a.yaml:5: add.ldreg.start_epoch is 3, but the run has 3 epochs, so it would never"
+      " start; add.ldreg.start_epoch=0 starts at once" },
+    { "method: {name: simsiam}\nepochs: 10\nadd: [ldreg]\n",
+      "default: add.ldreg.start_epoch is 10, but the run has 10 epochs, so it would never"
+      " start; add.ldreg.start_epoch=0 starts at once" },
 
     /* together with the data */
     { "method: {name: simsiam}\ndata: {name: shapes, size: 40}\nbatch: 41\n",
