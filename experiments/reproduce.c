@@ -410,9 +410,10 @@ static void write_markdown(const work *w, FILE *f)
     fputs("\n| claim | quantity | published on | here |\n|---|---|---|---|\n", f);
     for (int i = 0; i < w->rows; i++) {
         const ex_row *r = w->list[i].row;
-        snprintf(text, sizeof text, "`%.120s`", r->quantity);
+        char quantity[1024];            /* what a learner's table holds, and more */
+        snprintf(quantity, sizeof quantity, "`%.1000s`", r->quantity);
         cell(f, r->claim);
-        cell(f, text);
+        cell(f, quantity);
         cell(f, r->setting);
         cell(f, r->ours);
         fputs("|\n", f);
