@@ -63,6 +63,17 @@ static const json_t *setting_row(const ex_record *r, const char *key)
     return NULL;
 }
 
+/* What the run has for a setting.  A regulariser's is "-" where a run has not added it;
+ * NULL: a setting that the run has not, of another method, say. */
+static const char *value_of(const ex_record *r, const char *key)
+{
+    const json_t *row = setting_row(r, key);
+
+    if (!row)
+        return strncmp(key, "add.", 4) == 0 ? "-" : NULL;
+    return json_string_value(json_array_get(row, 1));
+}
+
 /* Does the setting tell the runs apart?  Every run must have it, and somebody must have
  * chosen it: what a recipe implies is told by the recipe. */
 static int tells_apart(const ex_record *rec, int runs, const char *key)
@@ -74,14 +85,25 @@ static int tells_apart(const ex_record *rec, int runs, const char *key)
         return 0;
     for (int i = 0; i < runs; i++) {
         const json_t *row = setting_row(&rec[i], key);
-        if (!row)
+        const char *value = value_of(&rec[i], key);
+        if (!value)
             return 0;
-        const char *value = json_string_value(json_array_get(row, 1));
         first = first ? first : value;
         differs |= strcmp(value, first) != 0;
-        chosen |= strcmp(json_string_value(json_array_get(row, 2)), "recipe") != 0;
+        chosen |= row && strcmp(json_string_value(json_array_get(row, 2)), "recipe") != 0;
     }
     return differs && chosen;
+}
+
+static int holds(const json_t *list, const json_t *word)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(list, i, one)
+        if (json_equal(one, word))
+            return 1;
+    return 0;
 }
 
 static json_t *telling_keys(const ex_record *rec, int runs)
@@ -89,15 +111,16 @@ static json_t *telling_keys(const ex_record *rec, int runs)
     json_t *keys = json_array(), *row;
     size_t i;
 
-    json_array_foreach(rec[0].config, i, row) {
-        json_t *key = json_array_get(row, 0);
-        if (tells_apart(rec, runs, json_string_value(key)))
-            json_array_append(keys, key);
-    }
+    for (int k = 0; k < runs; k++)              /* the first may lack a regulariser */
+        json_array_foreach(rec[k].config, i, row) {
+            json_t *key = json_array_get(row, 0);
+            if (!holds(keys, key) && tells_apart(rec, runs, json_string_value(key)))
+                json_array_append(keys, key);
+        }
     return keys;
 }
 
-/* "stop_gradient=true, width=2": the run's values of `keys`; a name stands alone. */
+/* "stop_gradient=true, ldreg.beta=-": the run's values of `keys`; a name stands alone. */
 static void say_settings(const ex_record *r, const json_t *keys, char *out, size_t size)
 {
     const json_t *k;
@@ -106,8 +129,8 @@ static void say_settings(const ex_record *r, const json_t *keys, char *out, size
     *out = 0;
     json_array_foreach(keys, i, k) {
         const char *key = json_string_value(k), *dot = strrchr(key, '.');
-        const char *word = dot ? dot + 1 : key;
-        const char *value = json_string_value(json_array_get(setting_row(r, key), 1));
+        const char *word = strncmp(key, "add.", 4) == 0 ? key + 4 : dot ? dot + 1 : key;
+        const char *value = value_of(r, key);
         int bare = dot && strcmp(word, "name") == 0;
         used += (size_t)snprintf(out + used, size - used, "%s%s%s%s", i ? ", " : "",
                                  bare ? "" : word, bare ? "" : "=", value);

@@ -289,6 +289,21 @@ START_TEST(runs_are_named_by_what_differs)
 }
 END_TEST
 
+/* The first run lacks the regulariser; both have epochs, which differ, too. */
+START_TEST(a_regulariser_that_one_run_lacks_tells_them_apart)
+{
+    put(healthy, "config.yaml", with(config_text, "epochs: 2", "epochs: 3"));
+    put(collapsed, "config.yaml", with(config_text, "augment:\n",
+        "add:\n  ldreg:\n    beta: 0.5  # file\naugment:\n"));
+    char *html = page_of_both(NULL);
+    json_t *data = data_of(html);
+    ck_assert_str_eq(text_at(run_of(data, 0), "label"), "epochs=3, ldreg.beta=-");
+    ck_assert_str_eq(text_at(run_of(data, 1), "label"), "epochs=2, ldreg.beta=0.5");
+    json_decref(data);
+    free(html);
+}
+END_TEST
+
 START_TEST(slashes_at_the_end_of_a_path_do_not_matter)
 {
     char path[128], *table;
@@ -1053,6 +1068,7 @@ Suite *suite_report(void)
     tcase_add_test(tc, maps_are_ten_thousandths_and_spectra_keep_four_digits);
     tcase_add_test(tc, settings_keep_their_origin_and_a_hash_inside_quotes);
     tcase_add_test(tc, runs_are_named_by_what_differs);
+    tcase_add_test(tc, a_regulariser_that_one_run_lacks_tells_them_apart);
     tcase_add_test(tc, slashes_at_the_end_of_a_path_do_not_matter);
     tcase_add_test(tc, equal_runs_get_different_names);
     tcase_add_test(tc, runs_on_the_same_data_share_one_set_of_pairs);
