@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -471,6 +472,27 @@ static nn_status resolve_name(const ex_reader *r, ex_config *c)
     return NN_OK;
 }
 
+/* Adds a word behind a comma.  What does not fit is left out whole, and ", ..." at the
+ * end tells so. */
+static void __attribute__((format(printf, 2, 3)))
+add_to_label(ex_config *c, const char *format, ...)
+{
+    const char *dots = ", ...";
+    size_t used = strlen(c->label), size = sizeof c->label;
+    char word[256];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(word, sizeof word, format, list);
+    va_end(list);
+    if (used >= 3 && strcmp(c->label + used - 3, "...") == 0)
+        return;
+    if (used + strlen(", ") + strlen(word) + strlen(dots) < size)
+        snprintf(c->label + used, size - used, "%s%s", used ? ", " : "", word);
+    else
+        snprintf(c->label + used, size - used, "%s", used ? dots : "...");
+}
+
 /* "lambda=1, nu=2" for the settings of a section that are not at their default, each
  * with `prefix` before it, behind what is in the label already. */
 static void label_settings(ex_config *c, const ex_section *s, const char *prefix,
@@ -481,12 +503,10 @@ static void label_settings(ex_config *c, const ex_section *s, const char *prefix
 
     nn_setting_defaults(s->table, plain);
     for (int i = 0; i < s->rows; i++) {
-        size_t used = strlen(c->label);
         ex_value_text(&s->table[i], s->at, value, sizeof value);
         ex_value_text(&s->table[i], plain, usually, sizeof usually);
         if (strcmp(value, usually) != 0)
-            snprintf(c->label + used, sizeof c->label - used, "%s%s%s=%s",
-                     used ? ", " : "", prefix, s->table[i].name, value);
+            add_to_label(c, "%s%s=%s", prefix, s->table[i].name, value);
     }
 }
 
@@ -495,34 +515,30 @@ static void label_settings(ex_config *c, const ex_section *s, const char *prefix
  * with theirs: "proj_dim=8, +vicreg, vicreg.mu=2". */
 static void make_label(const ex_reader *r, ex_config *c)
 {
-    size_t used = 0, size = sizeof c->label;
     char value[64];
 
     c->label[0] = 0;
-    for (int i = 0; i < r->count && used < size - 1; i++) {
+    for (int i = 0; i < r->count; i++) {
         const ex_entry *e = &r->list[i];
         const ex_section *s = &c->section[e->section];
         int bookkeeping = e->section == EX_CHECKPOINT || e->section == EX_MEMORY
             || (e->section == EX_TOP && (strcmp(e->key, "seed") == 0
                 || strcmp(e->key, "out") == 0 || strcmp(e->key, "name") == 0));
         if (e->mark.from == EX_COMMAND && !bookkeeping)
-            used += (size_t)snprintf(c->label + used, size - used, "%s%s%s%s=%s",
-                                     used ? ", " : "",
-                                     e->section < EX_SECTIONS ? "" : s->name + 4,
-                                     e->section < EX_SECTIONS ? "" : ".", e->key,
-                                     ex_quoted(e->value, value, sizeof value));
+            add_to_label(c, "%s%s%s=%s", e->section < EX_SECTIONS ? "" : s->name + 4,
+                         e->section < EX_SECTIONS ? "" : ".", e->key,
+                         ex_quoted(e->value, value, sizeof value));
     }
-    if (used)
+    if (c->label[0])
         return;
     label_settings(c, &c->section[EX_METHOD], "", c->method->config_size, r->arena);
     if (c->label[0] == 0)
-        snprintf(c->label, size, "%s", c->method->name);
+        add_to_label(c, "%s", c->method->name);
     for (int i = EX_SECTIONS; i < EX_ALL_SECTIONS; i++) {
         const ex_section *s = &c->section[i];
         if (!s->name)
             continue;
-        used = strlen(c->label);
-        snprintf(c->label + used, size - used, ", +%s", s->name + 4);   /* 4: "add." */
+        add_to_label(c, "+%s", s->name + 4);            /* 4: "add." */
         snprintf(value, sizeof value, "%s.", s->name + 4);
         label_settings(c, s, value, ssl_addon_at(i - EX_SECTIONS)->config_size, r->arena);
     }

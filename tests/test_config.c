@@ -609,6 +609,21 @@ START_TEST(the_label_says_what_sets_a_run_apart)
 }
 END_TEST
 
+/* 95 characters at most, whole words, and dots where something is left out. */
+START_TEST(a_label_that_is_too_long_ends_in_dots)
+{
+    program_write("a.yaml", TINY);
+    ck_assert_int_eq(program("train", "a.yaml", "optim.momentum=0.123456789012",
+                             "optim.weight_decay=0.00001234567890123",
+                             "optim.base_lr=0.0123456789012", "model.width=0.5000000000",
+                             "batch=10", NULL).exit, 0);
+    json_t *s = program_json(program_run_folder("runs"), "status.json");
+    ck_assert_str_eq(json_string_value(json_object_get(s, "label")),
+                     "momentum=0.123456789012, weight_decay=0.00001234567890123,"
+                     " base_lr=0.0123456789012, ...");
+}
+END_TEST
+
 static void listed(const char *help, const char *section, const nn_setting *table)
 {
     char key[96];
@@ -717,6 +732,7 @@ Suite *suite_config(void)
     tcase_add_test(tc, a_run_with_a_regulariser_is_gone_on_with_reported_and_planned);
     tcase_add_test(tc, the_digest_changes_with_what_the_result_depends_on);
     tcase_add_test(tc, the_label_says_what_sets_a_run_apart);
+    tcase_add_test(tc, a_label_that_is_too_long_ends_in_dots);
     tcase_add_test(tc, help_config_lists_every_setting_of_every_component);
     tcase_add_loop_test(tc, the_files_of_the_papers_are_understood, 0, 5);
     tcase_add_test(tc, no_damage_to_a_file_brings_the_program_down);
