@@ -32,6 +32,7 @@ typedef struct jepa {
 typedef struct looking {
     const ex_eval_options *o;
     int knn[EX_MOST_KNN], knns;
+    char unread[sizeof(nn_err) + 64];   /* why there are no baselines */
     double share[EX_MOST_KNN], temperature, linear;
     int metrics, plain_knn, train_split;
     int probe, other_probe;             /* -1: the run's; 1: not as in the run */
@@ -180,7 +181,7 @@ static nn_status read_folder(looking *l, nn_err *err)
     if (status == NN_ECONFIG)
         return nn_fail(err, status, "%s", why.text);
     if (status != NN_OK)
-        fprintf(stderr, "%s; going on without baselines\n", why.text);
+        snprintf(l->unread, sizeof l->unread, "%s; going on without baselines", why.text);
     return NN_OK;
 }
 
@@ -326,6 +327,8 @@ static nn_status look(looking *l, nn_err *err)
     NN_TRY(read_options(l, err));
     NN_TRY(read_folder(l, err));
     NN_TRY(read_config(l, err));
+    if (l->unread[0])                   /* without a configuration there is no going on */
+        fprintf(stderr, "%s\n", l->unread);
     NN_TRY(ex_run_build(&l->run, &l->config, err));
     NN_TRY(read_weights(l, err));
     NN_TRY(check_weights(l, err));
@@ -493,9 +496,13 @@ static void print_probe(const looking *l, const char *name, double share,
 static void print_knn(const looking *l, int k, double share)
 {
     int same = as_in_the_run(l) && !l->o->knn_t && k == l->config.metrics.knn_k;
-    char name[32];
+    int bank = l->evaluator.bank;       /* more neighbours there are not */
+    char name[48];
 
-    snprintf(name, sizeof name, "kNN of h, k = %d", k);
+    if (k > bank)
+        snprintf(name, sizeof name, "kNN of h, k = %d, not %d", bank, k);
+    else
+        snprintf(name, sizeof name, "kNN of h, k = %d", k);
     print_probe(l, name, share, same ? baseline(l, "untrained_knn") : NAN,
                 same ? baseline(l, "raw_pixel_knn") : NAN);
 }

@@ -502,6 +502,27 @@ START_TEST(misuse_is_named)
 }
 END_TEST
 
+START_TEST(a_run_without_its_configuration_gets_one_line)
+{
+    char path[4096], says[8192];
+    const char *folder = trained();
+
+    snprintf(path, sizeof path, "%s/config.yaml", folder);
+    ck_assert_int_eq(unlink(path), 0);
+    program_result r = program("eval", folder, NULL);
+    snprintf(says, sizeof says, "%s: no such file\n", path);
+    ck_assert_str_eq(r.err, says);
+    ck_assert_int_eq(r.exit, 2);
+}
+END_TEST
+
+START_TEST(more_neighbours_than_the_bank_has_are_told)
+{
+    program_result r = program("eval", trained(), "--knn=99999", "--quiet", NULL);
+    ck_assert_msg(strstr(r.out, "\nkNN of h, k = 30, not 99999 "), "%s", r.out);
+}
+END_TEST
+
 START_TEST(what_is_no_run_folder_is_told_with_an_example)
 {
     program_result r = program("eval", ".", NULL);
@@ -520,6 +541,8 @@ Suite *suite_eval(void)
     tcase_add_test(tc, the_table_shows_metrics_probes_and_verdict);
     tcase_add_test(tc, another_team_and_another_table_see_the_same_figures);
     tcase_add_test(tc, nothing_in_the_folder_is_touched);
+    tcase_add_test(tc, a_run_without_its_configuration_gets_one_line);
+    tcase_add_test(tc, more_neighbours_than_the_bank_has_are_told);
     tcase_add_test(tc, neighbours_are_counted_for_every_k_that_is_asked_for);
     tcase_add_test(tc, the_linear_probe_is_a_share_of_all_held_out_images);
     tcase_add_test(tc, the_linear_probe_is_that_of_the_run);
