@@ -600,6 +600,7 @@ static int reproduce(work *w, nn_err *err)
 
     NN_TRY(ex_paper_read(&w->paper, o->paper, err));
     NN_TRY(choose_rows(w, err));
+    NN_TRY(read_seeds(w, err));
     if (o->list) {
         if (o->json)
             list_json(w);
@@ -607,7 +608,6 @@ static int reproduce(work *w, nn_err *err)
             list(w);
         return NN_OK;
     }
-    NN_TRY(read_seeds(w, err));
     NN_TRY(ex_machine_choose(o->threads, err));
     NN_TRY(plan(w, err));
     all = nn_par_threads();

@@ -556,6 +556,8 @@ static const misuse misuses[] = {
     { { "tiny", "--only=A,D" }, "command line: no claim 'D' in experiments/tiny/expected.tsv" },
     { { "tiny", "--seeds=2-1" }, "command line: --seeds wants numbers and ranges like 0-2 or"
       " 0,3,7 (at most 1000), not '2-1'" },
+    { { "tiny", "--list", "--seeds=5-2" }, "command line: --seeds wants numbers and ranges"
+      " like 0-2 or 0,3,7 (at most 1000), not '5-2'" },
     { { "tiny", "--seeds=" }, "command line: --seeds wants numbers and ranges like 0-2 or"
       " 0,3,7 (at most 1000), not ''" },
     { { "tiny", "--seeds=1,-2" }, "command line: --seeds wants numbers and ranges like 0-2 or"
@@ -572,7 +574,8 @@ START_TEST(misuse_of_the_command_is_named)
     char says[300];
 
     usual_paper();
-    program_result r = program("reproduce", m->args[0], m->args[0] ? m->args[1] : NULL, NULL);
+    program_result r = program("reproduce", m->args[0], m->args[0] ? m->args[1] : NULL,
+                               m->args[0] && m->args[1] ? m->args[2] : NULL, NULL);
     snprintf(says, sizeof says, "%s\n", m->says);
     ck_assert_msg(strncmp(r.err, says, strlen(says)) == 0, "%s", r.err);
     ck_assert_int_eq(r.exit, 2);
