@@ -169,6 +169,10 @@ static nn_status read_files(task *t, nn_err *err)
             return nn_fail(err, NN_EDATA, "%s: %d rows of %d numbers; a batch has 2 to %d"
                            " rows of 1 to %d", t->file[i], x->rows, x->cols, MOST_ROWS,
                            MOST_COLS);
+        if (t->method && x->cols < t->method->least_d)
+            return nn_fail(err, NN_EDATA, "%s: rows of %d number%s, but %s wants at least"
+                           " %d", t->file[i], x->cols, x->cols == 1 ? "" : "s", t->name,
+                           t->method->least_d);
         if (x->rows != t->x[0].rows || x->cols != t->x[0].cols)
             return nn_fail(err, NN_EDATA, "%s: is of shape (%d, %d), but %s of (%d, %d)",
                            t->file[i], x->rows, x->cols, t->file[0], t->x[0].rows,

@@ -149,4 +149,5 @@ const ssl_method ssl_intl = {
     .paper = "Modulate Your Spectrum in Self-Supervised Learning (Weng et al., 2024)",
     .config_size = sizeof(intl_config), .settings = settings,
     .build = build, .embed = embed, .loss = loss, .momentum = momentum,
+    .least_d = 2,                       /* whitening over channels divides by d - 1 */
 };

@@ -52,6 +52,7 @@ typedef struct ssl_method {
      * tells; negative: no target with these settings.  NULL: never a target. */
     double   (*momentum)(const void *config, const ssl_clock *clock);
     int      (*views)(const void *config);          /* NULL: 2 */
+    int      least_d;                   /* columns of z below which there is no loss */
 } ssl_method;
 
 /* A regulariser adds its own weighted loss to a method's.  NULL from `loss`: nothing in
@@ -63,6 +64,7 @@ typedef struct ssl_addon {
     nn_node *(*loss)(nn_tape *t, const void *config, const ssl_views *v);
     int      (*views)(const void *config);          /* 1: it reads the first alone;
                                                      * NULL: 2 */
+    int sometimes;                      /* 1: its loss may be NULL in some steps only */
 } ssl_addon;
 
 int               ssl_method_count(void);

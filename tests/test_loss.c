@@ -501,6 +501,17 @@ START_TEST(what_is_no_such_file_gets_one_line_and_5)
 }
 END_TEST
 
+/* Whitening over one channel would divide by nothing.  Two are enough. */
+START_TEST(intl_of_one_column_gets_one_line_and_5)
+{
+    put_floats("x.npy", 4, 1, hadamard);
+    refused(program("loss", "intl", "x.npy", "x.npy", NULL), 5,
+            "x.npy: rows of 1 number, but intl wants at least 2");
+    put_floats("x.npy", 4, 2, hadamard);
+    ck_assert_int_eq(program("loss", "intl", "x.npy", "x.npy", NULL).exit, 0);
+}
+END_TEST
+
 START_TEST(numbers_that_are_none_are_named_by_row_and_column)
 {
     float x[12];
@@ -616,6 +627,7 @@ Suite *suite_loss(void)
     tcase_add_loop_test(tc, a_damaged_file_gets_one_line_and_5, 0,
                         (int)(sizeof damaged / sizeof *damaged));
     tcase_add_test(tc, what_is_no_such_file_gets_one_line_and_5);
+    tcase_add_test(tc, intl_of_one_column_gets_one_line_and_5);
     tcase_add_test(tc, numbers_that_are_none_are_named_by_row_and_column);
     tcase_add_test(tc, a_loss_that_is_no_number_ends_with_4);
     tcase_add_loop_test(tc, a_mistake_on_the_line_gets_one_line_and_2, 0,
