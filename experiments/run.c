@@ -121,8 +121,9 @@ nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
     const ssl_objective *o = &run->objective;
     const nn_shape shape = nn_shape4(n, run->train.h, run->train.w, run->train.c);
 
-    *v = (ssl_views){ .count = o->views, .terms = v->terms };
-    v->clock = ex_run_clock(run, (long)b->epoch * run->steps + b->step);
+    *v = (ssl_views){ .count = o->views, .terms = v->terms, .clock = v->clock };
+    if (v->clock.steps == 0)
+        v->clock = ex_run_clock(run, (long)b->epoch * run->steps + b->step);
     for (int k = 0; k < v->count; k++) {
         nn_node *x = nn_input(t, shape, b->view[k], 0);
         ssl_objective_view(t, o, v, k, c->model->forward(t, run->model_state, x));
@@ -142,6 +143,35 @@ double ex_run_tau(const ex_run *run, long step)
     const ssl_clock next = ex_run_clock(run, step + 1);
 
     return run->target_state ? c->method->momentum(c->method_config, &next) : NAN;
+}
+
+int ex_run_full_clocks(const ex_run *run, ssl_clock clock[EX_FULL_CLOCKS])
+{
+    int sometimes = 0;
+
+    for (int i = 0; i < run->objective.extras; i++)
+        sometimes |= run->objective.extra[i].addon->sometimes;
+    clock[1] = ex_run_clock(run, (long)run->config->top.epochs * run->steps - 1);
+    clock[0] = clock[1];
+    clock[0].step = 0;
+    return sometimes ? EX_FULL_CLOCKS : 0;
+}
+
+void ex_run_reserve(ex_run *run, const data_batch *b)
+{
+    nn_tape *t = &run->tape, before = *t;
+    ssl_clock clock[EX_FULL_CLOCKS];
+    const int clocks = ex_run_full_clocks(run, clock);
+
+    t->mode = NN_BATCH;
+    t->profile = NULL;
+    for (int i = 0; i < clocks; i++) {
+        ssl_views v = { .clock = clock[i] };
+        nn_backward(ex_run_loss(run, t, b, b->n, &v));
+        nn_tape_reset(t);
+    }
+    t->mode = before.mode;
+    t->profile = before.profile;
 }
 
 ex_step ex_run_step(ex_run *run, const data_batch *b)

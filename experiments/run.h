@@ -32,7 +32,8 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
 void      ex_run_free(ex_run *run);
 
 /* The forward passes of every view and the loss, recorded on a tape.  n images of each
- * view.  Fills *v but for v->terms, which is the caller's (NULL: not wanted). */
+ * view.  Fills *v but for v->terms, which is the caller's (NULL: not wanted), and v->clock
+ * where the caller pretends another one (steps > 0). */
 nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
                      ssl_views *v);
 
@@ -68,6 +69,18 @@ typedef struct ex_step {
 /* tau of the momentum target after a step counted from the start of the run; NaN: there
  * is no target. */
 double ex_run_tau(const ex_run *run, long step);
+
+/* Regularisers that are there sometimes: clocks to pretend, in one of which every term of
+ * the loss is there.  A start counts epochs, so it is the last; a line of weights may be
+ * at 0 where it begins or where it ends, so the step is the first and the last.  Returns
+ * how many there are: 0 when every step is like the first. */
+enum { EX_FULL_CLOCKS = 2 };
+int  ex_run_full_clocks(const ex_run *run, ssl_clock clock[EX_FULL_CLOCKS]);
+
+/* Before the first step: takes the memory of a step at these clocks, so that a term which
+ * comes later asks for none.  It does such steps without updating anything; gradients
+ * are left for the first step to clear. */
+void ex_run_reserve(ex_run *run, const data_batch *b);
 
 /* When the loss or a gradient is not finite nothing has been updated (but for running
  * statistics and the online probe), so the same step can be watched (nn/watch.h). */

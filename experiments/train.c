@@ -339,6 +339,15 @@ static nn_status diverged(job *j, const data_batch *b, const ex_step *done)
                    more);
 }
 
+/* What later steps will need; returns the seconds it took. */
+static double reserve(job *j, const data_batch *b)
+{
+    double from = ex_seconds();
+
+    ex_run_reserve(&j->run, b);
+    return ex_seconds() - from;
+}
+
 /* The steps that are left of an epoch.  NN_EDIVERGED when loss or gradient is not finite;
  * stops early, with NN_OK, when a signal came. */
 static nn_status train_epoch(job *j, ex_epoch *e)
@@ -353,6 +362,8 @@ static nn_status train_epoch(job *j, ex_epoch *e)
         data_batch b = data_loader_get(j->run.loader, at->epoch, at->step);
         j->waited += ex_seconds() - from;
         nn_profile_part(j->run.tape.profile, "waiting for data", from);
+        if (!j->stepped)
+            from += reserve(j, &b);
         ex_step done = ex_run_step(&j->run, &b);
         at->lr = done.lr;
         if (!isfinite(done.loss) || done.bad)

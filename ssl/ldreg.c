@@ -96,5 +96,5 @@ const ssl_addon ssl_add_ldreg = {
     .paper = "LDReg: Local Dimensionality Regularized Self-Supervised Learning"
              " (Huang et al., 2024)",
     .config_size = sizeof(ldreg_config), .settings = settings,
-    .loss = loss,
+    .loss = loss, .sometimes = 1,
 };

@@ -44,5 +44,5 @@ const ssl_addon ssl_add_wasserstein = {
     .name = "wasserstein",
     .paper = "Rethinking the Uniformity Metric in Self-Supervised Learning (2024)",
     .config_size = sizeof(wasserstein_config), .settings = settings,
-    .loss = loss,
+    .loss = loss, .sometimes = 1,
 };

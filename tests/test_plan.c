@@ -199,6 +199,51 @@ START_TEST(memory_of_a_linear_probe_is_foretold)
 }
 END_TEST
 
+/* Regularisers that come late, or go: in no case has the first step all of them, and in
+ * the last neither the first nor the last step has both.  The network is narrow, so that
+ * they are most of a step: an arena has a quarter of its memory in reserve. */
+static const char *const late[] = {
+    "{ldreg: {start_epoch: 1, k: 500}}",
+    "{wasserstein: {weight: 0, weight_end: 1}}",
+    "{ldreg: {start_epoch: 1, k: 500}}, {wasserstein: {weight: 1, weight_end: 0}}",
+};
+static const char *const always[] = {
+    "{ldreg: {start_epoch: 0, k: 500}}",
+    "{wasserstein: {weight: 1}}",
+    "{ldreg: {start_epoch: 0, k: 500}}, {wasserstein: {weight: 1}}",
+};
+
+static void write_added(const char *added)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "method: {name: align_uniform, proj_dim: 256, proj_layers: 1}\n"
+             "model: {name: mlp, width: 0.0625}\n"
+             "data: {name: shapes, size: 560}\n"
+             "metrics: {samples: 12, bank: 30, knn_k: 5, every: 3}\n"
+             "optim: {name: sgd, base_lr: 0.1}\n"
+             "batch: 512\nepochs: 3\nadd: [%s]\n", added);
+    program_write("a.yaml", text);
+}
+
+START_TEST(terms_that_come_late_are_foretold_and_ask_for_no_memory)
+{
+    write_added(always[_i]);
+    json_t *p = plan(NULL, NULL);
+    double estimate = number_at(p, "memory.estimated.bytes");
+    write_added(late[_i]);
+    p = plan(NULL, NULL);
+    /* as if they were there from the start, but for nodes of one number (0.1 %) */
+    ck_assert_double_eq_tol(number_at(p, "memory.estimated.bytes") / estimate, 1, 0.001);
+    program_result r = program("train", "a.yaml", "--quiet", "--threads=2", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    json_t *status = program_json(program_run_folder("runs"), "status.json");
+    ck_assert_double_eq(number_at(status, "memory.late_requests"), 0);
+    ck_assert_double_eq(number_at(p, "memory.measured.bytes"),
+                        number_at(status, "memory.bytes"));
+}
+END_TEST
+
 /* The bank of 100 images is one part, whether a batch is 64 or 100 images; at 50 it is
  * two. */
 START_TEST(evaluations_see_longer_parts_than_a_batch)
@@ -545,6 +590,12 @@ Suite *suite_plan(void)
     tcase_add_loop_test(tc, any_batch_can_be_planned, 0, 5);
     tcase_add_loop_test(tc, memory_of_evaluations_is_foretold, 0, 2);
     tcase_add_loop_test(tc, memory_of_a_linear_probe_is_foretold, 0, 3);
+    TCase *late_terms = tcase_create("late");
+    tcase_add_checked_fixture(late_terms, program_enter, program_leave);
+    tcase_add_loop_test(late_terms,
+                        terms_that_come_late_are_foretold_and_ask_for_no_memory, 0,
+                        (int)(sizeof late / sizeof *late));
+    suite_add_tcase(s, late_terms);
     tcase_add_test(tc, evaluations_see_longer_parts_than_a_batch);
     tcase_add_test(tc, work_is_counted_as_by_hand);
     tcase_add_test(tc, time_adds_up);
