@@ -31,27 +31,14 @@ static const nn_setting settings[] = {
     NN_SET_END
 };
 
-typedef struct align_uniform {
-    ssl_head projector;
-} align_uniform;
-
 static void *build(nn_store *s, const void *config, int r, int *d)
 {
     const uniform_config *c = config;
-    align_uniform *m = NN_NEW0(s->arena, align_uniform, 1);
 
-    m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
+    return ssl_projector_new(s, &(ssl_head_plan){
         .layers = c->proj_layers, .in = r,
-        .hidden = c->proj_hidden ? c->proj_hidden : c->proj_dim, .out = c->proj_dim,
-        .norm = SSL_NORM_HIDDEN, .out_bias = NN_BIAS });
-    *d = c->proj_dim;
-    return m;
-}
-
-static nn_node *embed(nn_tape *t, const void *heads, nn_node *h)
-{
-    const align_uniform *m = heads;
-    return ssl_head_apply(t, &m->projector, h);
+        .hidden = c->proj_hidden, .out = c->proj_dim,
+        .norm = SSL_NORM_HIDDEN, .out_bias = NN_BIAS }, d);
 }
 
 static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
@@ -79,5 +66,5 @@ const ssl_method ssl_align_uniform = {
     .paper = "Understanding Contrastive Representation Learning through Alignment and"
              " Uniformity on the Hypersphere (Wang and Isola, 2020)",
     .config_size = sizeof(uniform_config), .settings = settings,
-    .build = build, .embed = embed, .loss = loss,
+    .build = build, .embed = ssl_projector_embed, .loss = loss,
 };

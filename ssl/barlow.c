@@ -33,27 +33,14 @@ static const nn_setting settings[] = {
     NN_SET_END
 };
 
-typedef struct barlow {
-    ssl_head projector;
-} barlow;
-
 static void *build(nn_store *s, const void *config, int r, int *d)
 {
     const barlow_config *c = config;
-    barlow *m = NN_NEW0(s->arena, barlow, 1);
 
-    m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
+    return ssl_projector_new(s, &(ssl_head_plan){
         .layers = c->proj_layers, .in = r,
-        .hidden = c->proj_hidden ? c->proj_hidden : c->proj_dim, .out = c->proj_dim,
-        .norm = SSL_NORM_HIDDEN, .out_bias = NN_NO_BIAS });
-    *d = c->proj_dim;
-    return m;
-}
-
-static nn_node *embed(nn_tape *t, const void *heads, nn_node *h)
-{
-    const barlow *m = heads;
-    return ssl_head_apply(t, &m->projector, h);
+        .hidden = c->proj_hidden, .out = c->proj_dim,
+        .norm = SSL_NORM_HIDDEN, .out_bias = NN_NO_BIAS }, d);
 }
 
 /* Columns of mean 0 and variance 1; a constant column becomes zeros. */
@@ -77,5 +64,5 @@ const ssl_method ssl_barlow = {
     .paper = "Barlow Twins: Self-Supervised Learning via Redundancy Reduction"
              " (Zbontar et al., 2021)",
     .config_size = sizeof(barlow_config), .settings = settings,
-    .build = build, .embed = embed, .loss = loss,
+    .build = build, .embed = ssl_projector_embed, .loss = loss,
 };

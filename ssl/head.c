@@ -13,7 +13,8 @@ ssl_head ssl_head_new(nn_store *s, const char *name, const ssl_head_plan *plan)
     NN_NEED(plan->layers > 0 && plan->layers <= SSL_HEAD_LAYERS,
             "head: %d layers, at most %d", plan->layers, SSL_HEAD_LAYERS);
     for (int i = 0; i < plan->layers; i++) {
-        int last = i == plan->layers - 1, to = last ? plan->out : plan->hidden;
+        int hidden = plan->hidden ? plan->hidden : plan->out;
+        int last = i == plan->layers - 1, to = last ? plan->out : hidden;
         nn_bias bias = last ? plan->out_bias : NN_BIAS;
 
         head.normed[i] =
@@ -42,4 +43,18 @@ nn_node *ssl_head_apply(nn_tape *t, const ssl_head *head, nn_node *x)
             x = nn_relu(t, x);
     }
     return x;
+}
+
+ssl_head *ssl_projector_new(nn_store *s, const ssl_head_plan *plan, int *d)
+{
+    ssl_head *head = NN_NEW(s->arena, ssl_head, 1);
+
+    *head = ssl_head_new(s, "projector", plan);
+    *d = plan->out;
+    return head;
+}
+
+nn_node *ssl_projector_embed(nn_tape *t, const void *heads, nn_node *h)
+{
+    return ssl_head_apply(t, heads, h);
 }

@@ -10,7 +10,7 @@ typedef enum ssl_norm { SSL_NORM_NONE, SSL_NORM_HIDDEN, SSL_NORM_OUTPUT } ssl_no
 
 typedef struct ssl_head_plan {
     int layers;                     /* linear layers, at most SSL_HEAD_LAYERS */
-    int in, hidden, out;
+    int in, hidden, out;            /* hidden 0: as wide as out */
     ssl_norm norm;                  /* none; after hidden layers; after the last too */
     nn_affine out_affine;           /* of the BatchNorm after the last layer */
     nn_bias out_bias;               /* of the last linear layer without BatchNorm */
@@ -28,5 +28,10 @@ typedef struct ssl_head {
 /* A linear layer before BatchNorm has no bias: the norm would remove it (spec 1.1). */
 ssl_head ssl_head_new(nn_store *s, const char *name, const ssl_head_plan *plan);
 nn_node *ssl_head_apply(nn_tape *t, const ssl_head *head, nn_node *x);  /* -> (N,out) */
+
+/* For methods that have nothing but a projector: the head is all their state, and
+ * ssl_projector_embed their `embed`.  new sets *d = width of z. */
+ssl_head *ssl_projector_new(nn_store *s, const ssl_head_plan *plan, int *d);
+nn_node  *ssl_projector_embed(nn_tape *t, const void *heads, nn_node *h);
 
 #endif

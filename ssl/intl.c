@@ -59,27 +59,14 @@ static const nn_setting settings[] = {
     NN_SET_END
 };
 
-typedef struct intl {
-    ssl_head projector;
-} intl;
-
 static void *build(nn_store *s, const void *config, int r, int *d)
 {
     const intl_config *c = config;
-    intl *m = NN_NEW0(s->arena, intl, 1);
 
-    m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
+    return ssl_projector_new(s, &(ssl_head_plan){
         .layers = c->proj_layers, .in = r,
-        .hidden = c->proj_hidden ? c->proj_hidden : c->proj_dim, .out = c->proj_dim,
-        .norm = SSL_NORM_HIDDEN, .out_affine = NN_NO_AFFINE, .out_bias = NN_BIAS });
-    *d = c->proj_dim;
-    return m;
-}
-
-static nn_node *embed(nn_tape *t, const void *heads, nn_node *h)
-{
-    const intl *m = heads;
-    return ssl_head_apply(t, &m->projector, h);
+        .hidden = c->proj_hidden, .out = c->proj_dim,
+        .norm = SSL_NORM_HIDDEN, .out_affine = NN_NO_AFFINE, .out_bias = NN_BIAS }, d);
 }
 
 static nn_axis axis_of(const intl_config *c)
@@ -148,6 +135,6 @@ const ssl_method ssl_intl = {
     .name = "intl",
     .paper = "Modulate Your Spectrum in Self-Supervised Learning (Weng et al., 2024)",
     .config_size = sizeof(intl_config), .settings = settings,
-    .build = build, .embed = embed, .loss = loss, .momentum = momentum,
+    .build = build, .embed = ssl_projector_embed, .loss = loss, .momentum = momentum,
     .least_d = 2,                       /* whitening over channels divides by d - 1 */
 };

@@ -33,26 +33,13 @@ static const nn_setting settings[] = {
     NN_SET_END
 };
 
-typedef struct simclr {
-    ssl_head projector;
-} simclr;
-
 static void *build(nn_store *s, const void *config, int r, int *d)
 {
     const simclr_config *c = config;
-    simclr *m = NN_NEW0(s->arena, simclr, 1);
 
-    m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
+    return ssl_projector_new(s, &(ssl_head_plan){
         .layers = c->proj_layers, .in = r, .hidden = c->proj_hidden, .out = c->proj_dim,
-        .norm = (ssl_norm)c->proj_bn, .out_affine = NN_AFFINE, .out_bias = NN_BIAS });
-    *d = c->proj_dim;
-    return m;
-}
-
-static nn_node *embed(nn_tape *t, const void *heads, nn_node *h)
-{
-    const simclr *m = heads;
-    return ssl_head_apply(t, &m->projector, h);
+        .norm = (ssl_norm)c->proj_bn, .out_affine = NN_AFFINE, .out_bias = NN_BIAS }, d);
 }
 
 static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
@@ -68,5 +55,5 @@ const ssl_method ssl_simclr = {
     .paper = "A Simple Framework for Contrastive Learning of Visual Representations"
              " (Chen et al., 2020)",
     .config_size = sizeof(simclr_config), .settings = settings,
-    .build = build, .embed = embed, .loss = loss,
+    .build = build, .embed = ssl_projector_embed, .loss = loss,
 };

@@ -79,11 +79,10 @@ static void *build(nn_store *s, const void *config, int r, int *d)
 {
     const simsiam_config *c = config;
     simsiam *m = NN_NEW0(s->arena, simsiam, 1);
-    int hidden = c->proj_hidden ? c->proj_hidden : c->proj_dim;
 
     m->config = c;
     m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
-        .layers = c->proj_layers, .in = r, .hidden = hidden, .out = c->proj_dim,
+        .layers = c->proj_layers, .in = r, .hidden = c->proj_hidden, .out = c->proj_dim,
         .norm = (ssl_norm)c->proj_bn, .out_bias = NN_BIAS,
         .out_affine = c->proj_affine ? NN_AFFINE : NN_NO_AFFINE });
     *d = c->proj_dim;

@@ -46,8 +46,8 @@ typedef struct tregs_config {
     int proj_layers, proj_dim, proj_hidden;
 } tregs_config;
 
-/* Rows of a table over T, whose tree_config begins at `at`. */
-#define TREE_SETTINGS(T, at, g, l, w)                                                      \
+/* Rows of a table over a struct whose tree_config begins at `at`. */
+#define TREE_SETTINGS(at, g, l, w)                                                         \
     { "gamma", NN_FLOAT, at + offsetof(tree_config, gamma), g, 0, 1e6, NULL,               \
       "weight of the tree's length" },                                                     \
     { "lambda", NN_FLOAT, at + offsetof(tree_config, lambda), l, 0, 1e6, NULL,             \
@@ -63,7 +63,7 @@ typedef struct tregs_config {
 
 static const nn_setting settings[] = {
     NN_SET_F(tregs_config, beta, 1, 0, 1e6, "weight of the squared distance of the views"),
-    TREE_SETTINGS(tregs_config, offsetof(tregs_config, tree), 1, 1, 0.1),
+    TREE_SETTINGS(offsetof(tregs_config, tree), 1, 1, 0.1),
     NN_SET_F(tregs_config, init_scale, 0.3, 1e-6, 1e6,
              "factor on the projector's last weights at the start (z of length near 1)"),
     NN_SET_I(tregs_config, proj_layers, 3, 1, SSL_HEAD_LAYERS,
@@ -74,31 +74,19 @@ static const nn_setting settings[] = {
     NN_SET_END
 };
 
-typedef struct tregs {
-    ssl_head projector;
-} tregs;
-
 static void *build(nn_store *s, const void *config, int r, int *d)
 {
     const tregs_config *c = config;
-    tregs *m = NN_NEW0(s->arena, tregs, 1);
     const int last = c->proj_layers - 1;
 
-    m->projector = ssl_head_new(s, "projector", &(ssl_head_plan){
+    ssl_head *m = ssl_projector_new(s, &(ssl_head_plan){
         .layers = c->proj_layers, .in = r,
-        .hidden = c->proj_hidden ? c->proj_hidden : c->proj_dim, .out = c->proj_dim,
-        .norm = SSL_NORM_HIDDEN, .out_bias = NN_NO_BIAS });
-    nn_param *w = m->projector.linear[last].weight;
+        .hidden = c->proj_hidden, .out = c->proj_dim,
+        .norm = SSL_NORM_HIDDEN, .out_bias = NN_NO_BIAS }, d);
+    nn_param *w = m->linear[last].weight;
     for (size_t i = 0; i < nn_shape_count(&w->shape); i++)
         w->val[i] *= (float)c->init_scale;
-    *d = c->proj_dim;
     return m;
-}
-
-static nn_node *embed(nn_tape *t, const void *heads, nn_node *h)
-{
-    const tregs *m = heads;
-    return ssl_head_apply(t, &m->projector, h);
 }
 
 /* T-REG of the views that have a tree; NULL where both weights are 0. */
@@ -143,7 +131,7 @@ const ssl_method ssl_tregs = {
     .paper = "T-REGS: Minimum Spanning Tree Regularization for Self-Supervised Learning"
              " (2025; from second-hand notes)",
     .config_size = sizeof(tregs_config), .settings = settings,
-    .build = build, .embed = embed, .loss = loss,
+    .build = build, .embed = ssl_projector_embed, .loss = loss,
 };
 
 /* ---- as a regulariser: L_base + T-REG(Z) + T-REG(Z') --------------------------------
@@ -151,7 +139,7 @@ const ssl_method ssl_tregs = {
  * VICReg asks for a spread of 1 in every dimension, that is for rows of length sqrt(d):
  * take radius 0 there, or the hard mode. */
 static const nn_setting added_settings[] = {
-    TREE_SETTINGS(tree_config, 0, 0.1, 0.1, 0),
+    TREE_SETTINGS(0, 0.1, 0.1, 0),
     NN_SET_END
 };
 

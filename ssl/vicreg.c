@@ -54,27 +54,15 @@ static const nn_setting settings[] = {
     NN_SET_END
 };
 
-typedef struct vicreg {
-    ssl_head expander;
-} vicreg;
-
 static void *build(nn_store *s, const void *config, int r, int *d)
 {
     const vicreg_config *c = config;
-    vicreg *m = NN_NEW0(s->arena, vicreg, 1);
 
-    m->expander = ssl_head_new(s, "projector", &(ssl_head_plan){
+    return ssl_projector_new(s, &(ssl_head_plan){
         .layers = c->proj_layers, .in = r,
-        .hidden = c->proj_hidden ? c->proj_hidden : c->proj_dim, .out = c->proj_dim,
-        .norm = (ssl_norm)c->proj_bn, .out_affine = NN_NO_AFFINE, .out_bias = NN_NO_BIAS });
-    *d = c->proj_dim;
-    return m;
-}
-
-static nn_node *embed(nn_tape *t, const void *heads, nn_node *h)
-{
-    const vicreg *m = heads;
-    return ssl_head_apply(t, &m->expander, h);
+        .hidden = c->proj_hidden, .out = c->proj_dim,
+        .norm = (ssl_norm)c->proj_bn, .out_affine = NN_NO_AFFINE,
+        .out_bias = NN_NO_BIAS }, d);
 }
 
 /* The two terms that need no second view: half the sum over views, or the sum. */
@@ -90,6 +78,17 @@ static nn_node *covariance(nn_tape *t, const ssl_views *v)
 {
     return ssl_term(v, "covariance", nn_add(t, nn_covariance(t, v->z[0], 1),
                                             nn_covariance(t, v->z[1], 1)));
+}
+
+/* sum + mu v + nu c; sum may be NULL, and so is the result where nothing is added to it */
+static nn_node *spread(nn_tape *t, const ssl_views *v, nn_node *sum, double mu, double nu,
+                       int convention)
+{
+    if (mu > 0)
+        sum = ssl_plus(t, sum, mu, variance(t, v, convention));
+    if (nu > 0)
+        sum = ssl_plus(t, sum, nu, covariance(t, v));
+    return sum;
 }
 
 static nn_node *invariance(nn_tape *t, const ssl_views *v, int convention)
@@ -108,10 +107,7 @@ static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
 
     if (c->lambda > 0)
         sum = ssl_plus(t, sum, c->lambda, invariance(t, v, c->convention));
-    if (c->mu > 0)
-        sum = ssl_plus(t, sum, c->mu, variance(t, v, c->convention));
-    if (c->nu > 0)
-        sum = ssl_plus(t, sum, c->nu, covariance(t, v));
+    sum = spread(t, v, sum, c->mu, c->nu, c->convention);
     return sum ? sum : ssl_nothing(t, v);
 }
 
@@ -120,7 +116,7 @@ const ssl_method ssl_vicreg = {
     .paper = "VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised"
              " Learning (Bardes, Ponce and LeCun, 2022)",
     .config_size = sizeof(vicreg_config), .settings = settings,
-    .build = build, .embed = embed, .loss = loss,
+    .build = build, .embed = ssl_projector_embed, .loss = loss,
 };
 
 /* ---- the same terms on another method's z ------------------------------------------
@@ -143,13 +139,8 @@ static const nn_setting added_settings[] = {
 static nn_node *added_loss(nn_tape *t, const void *config, const ssl_views *v)
 {
     const added_config *c = config;
-    nn_node *sum = NULL;
 
-    if (c->mu > 0)
-        sum = ssl_plus(t, sum, c->mu, variance(t, v, c->convention));
-    if (c->nu > 0)
-        sum = ssl_plus(t, sum, c->nu, covariance(t, v));
-    return sum;
+    return spread(t, v, NULL, c->mu, c->nu, c->convention);
 }
 
 const ssl_addon ssl_add_vicreg = {
