@@ -192,6 +192,8 @@ nn_status ex_init_load(ex_run *run, nn_err *note, nn_err *err)
     }
     if (status == NN_OK)
         status = take(run, &f, part, tensors, err);
+    if (status == NN_OK && part == EX_INIT_BACKBONE)    /* a target starts as a copy */
+        nn_store_follow(&run->store, 0);
     if (status == NN_OK)
         nn_fail(note, NN_OK, "%d tensors from %s%s%s", tensors, path,
                 s.count ? "; left out: " : "", skipped);

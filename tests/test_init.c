@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/program.h"
+#include "tests/saved.h"
 #include "tests/suites.h"
 
 enum { IMAGES = 12, SIZE = 28 };
@@ -105,6 +106,29 @@ START_TEST(the_model_alone_leaves_the_heads_random)
     ck_assert_msg(strstr(r.out, "of projector.*, "), "%s", r.out);
     size_t n;
     ck_assert(fabs(last_loss("runs") - atof(golden("init.gold", &n))) > 1e-3);
+}
+END_TEST
+
+/* tau = 1: the target stays what it was at the start. */
+START_TEST(a_momentum_target_starts_as_a_copy_of_the_weights_that_were_read)
+{
+    program_write("byol.yaml", "method: {name: byol, proj_dim: 8, proj_hidden: 8, "
+                  "pred_hidden: 8, tau: 1, tau_schedule: constant}\n"
+                  "model: {name: resnet8, width: 0.25}\n"
+                  "data: {name: mnist, dir: data, normalise: false}\n"
+                  "metrics: {samples: 12, bank: 12, knn_k: 2, lid_k: 2}\n"
+                  "init: {from: init.safetensors}\n"
+                  "batch: 12\nepochs: 1\n");
+    program_result r = program("train", "byol.yaml", "--quiet", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    char file[4300];
+    snprintf(file, sizeof file, "%s/checkpoints/last.safetensors",
+             program_run_folder("runs"));
+    const float *want = saved_tensor("init.safetensors", "module.backbone.conv1.weight"),
+                *got = saved_tensor(file, "target.conv1.weight");
+    for (int i = 0; i < 4 * 9; i++)             /* a quarter of 16 filters, 3 x 3 of grey */
+        ck_assert_msg(got[i] == want[i], "conv1.weight %d: %g, read was %g", i,
+                      (double)got[i], (double)want[i]);
 }
 END_TEST
 
@@ -395,6 +419,7 @@ Suite *suite_init(void)
     tcase_add_checked_fixture(tc, enter, program_leave);
     tcase_add_test(tc, weights_of_pytorch_give_the_loss_of_pytorch);
     tcase_add_test(tc, the_model_alone_leaves_the_heads_random);
+    tcase_add_test(tc, a_momentum_target_starts_as_a_copy_of_the_weights_that_were_read);
     tcase_add_test(tc, a_checkpoint_of_ours_starts_another_run);
     tcase_add_test(tc, a_file_counts_by_its_contents);
     tcase_add_test(tc, every_misfit_is_named);
