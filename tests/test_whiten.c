@@ -11,6 +11,7 @@
 #include "nn/ops.h"
 #include "nn/par.h"
 #include "nn/rng.h"
+#include "tests/bytes.h"
 #include "tests/golden.h"
 #include "tests/suites.h"
 
@@ -364,8 +365,6 @@ END_TEST
 static const int sizes[][2] = { { 40, 150 }, { 150, 130 }, { 33, 64 }, { 5, 17 } };
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
-typedef struct outcome { size_t n; float *at; } outcome;
-
 /* Value and gradient of every operator over both axes. */
 static outcome outcome_of(int shape)
 {
@@ -388,37 +387,15 @@ static outcome outcome_of(int shape)
     return o;
 }
 
-/* The table for AVX-512 in plain C (avx512_simde.c), where the processor has none. */
-extern const nn_kern nn_kern_avx512_emulated __attribute__((weak));
-
-static void same(const outcome *a, const outcome *b, const char *who, int number)
-{
-    ck_assert_msg(memcmp(a->at, b->at, sizeof(float) * a->n) == 0, "%s %d", who, number);
-}
-
 START_TEST(every_table_gives_the_same_bytes)
 {
-    nn_kern_now = nn_kern_at(0);
-    outcome first = outcome_of(_i);
-    for (int k = 1; k <= nn_kern_count(); k++) {
-        nn_kern_now = k < nn_kern_count() ? nn_kern_at(k) : &nn_kern_avx512_emulated;
-        if (!nn_kern_now)
-            continue;
-        outcome o = outcome_of(_i);
-        same(&first, &o, nn_kern_now->name, 0);
-    }
+    bytes_of_every_table(outcome_of, _i);
 }
 END_TEST
 
 START_TEST(every_team_gives_the_same_bytes)
 {
-    nn_par_set_threads(1);
-    outcome first = outcome_of(_i);
-    for (int team = 2; team <= 7; team += team == 3 ? 4 : 1) {
-        nn_par_set_threads(team);
-        outcome o = outcome_of(_i);
-        same(&first, &o, "team", team);
-    }
+    bytes_of_every_team(outcome_of, _i);
 }
 END_TEST
 
