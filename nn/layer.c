@@ -5,26 +5,15 @@
 
 #include "nn/base.h"
 
-enum { NAME = 160 };
-
-/* "prefix.what", in the caller's memory */
-static const char *join(char out[NAME], const char *prefix, const char *what)
-{
-    int length = snprintf(out, NAME, "%s.%s", prefix, what);
-    NN_NEED(length < NAME, "layer: the name '%s.%s' is too long", prefix, what);
-    return out;
-}
-
 nn_linear_layer nn_linear_new(nn_store *s, const char *name, int in, int out,
                               nn_bias bias)
 {
-    char text[NAME];
     double bound = 1 / sqrt(in);
-    nn_linear_layer l = { .weight = nn_store_add(s, join(text, name, "weight"),
-                                                 NN_PARAMETER, nn_shape2(out, in)) };
+    nn_linear_layer l = { .weight = nn_store_add_in(s, name, "weight", NN_PARAMETER,
+                                                    nn_shape2(out, in)) };
     nn_init_uniform(s, l.weight, bound);
     if (bias == NN_BIAS) {
-        l.bias = nn_store_add(s, join(text, name, "bias"), NN_PARAMETER, nn_shape1(out));
+        l.bias = nn_store_add_in(s, name, "bias", NN_PARAMETER, nn_shape1(out));
         nn_init_uniform(s, l.bias, bound);
     }
     return l;
@@ -33,18 +22,17 @@ nn_linear_layer nn_linear_new(nn_store *s, const char *name, int in, int out,
 nn_conv_layer nn_conv_new(nn_store *s, const char *name, int cin, int cout, int size,
                           int stride, int pad, nn_bias bias, nn_conv_init init)
 {
-    char text[NAME];
     double fan_in = (double)cin * size * size, fan_out = (double)cout * size * size;
     nn_conv_layer l = { .stride = stride, .pad = pad };
 
-    l.weight = nn_store_add(s, join(text, name, "weight"), NN_PARAMETER,
+    l.weight = nn_store_add_in(s, name, "weight", NN_PARAMETER,
                             nn_shape4(cout, size, size, cin));
     if (init == NN_INIT_HE_FAN_OUT)
         nn_init_normal(s, l.weight, sqrt(2 / fan_out));
     else
         nn_init_uniform(s, l.weight, 1 / sqrt(fan_in));
     if (bias == NN_BIAS) {
-        l.bias = nn_store_add(s, join(text, name, "bias"), NN_PARAMETER, nn_shape1(cout));
+        l.bias = nn_store_add_in(s, name, "bias", NN_PARAMETER, nn_shape1(cout));
         nn_init_uniform(s, l.bias, 1 / sqrt(fan_in));
     }
     return l;
@@ -52,17 +40,16 @@ nn_conv_layer nn_conv_new(nn_store *s, const char *name, int cin, int cout, int 
 
 nn_bn_layer nn_bn_new(nn_store *s, const char *name, int channels, nn_affine affine)
 {
-    char text[NAME];
     nn_shape shape = nn_shape1(channels);
     nn_bn_layer l = {0};
 
     if (affine == NN_AFFINE) {
-        l.weight = nn_store_add(s, join(text, name, "weight"), NN_PARAMETER, shape);
-        l.bias = nn_store_add(s, join(text, name, "bias"), NN_PARAMETER, shape);
+        l.weight = nn_store_add_in(s, name, "weight", NN_PARAMETER, shape);
+        l.bias = nn_store_add_in(s, name, "bias", NN_PARAMETER, shape);
         nn_init_constant(l.weight, 1);
     }
-    l.mean = nn_store_add(s, join(text, name, "running_mean"), NN_BUFFER, shape);
-    l.var = nn_store_add(s, join(text, name, "running_var"), NN_BUFFER, shape);
+    l.mean = nn_store_add_in(s, name, "running_mean", NN_BUFFER, shape);
+    l.var = nn_store_add_in(s, name, "running_var", NN_BUFFER, shape);
     nn_init_constant(l.var, 1);
     return l;
 }

@@ -99,6 +99,15 @@ nn_param *nn_store_add(nn_store *s, const char *name, nn_role role, nn_shape sha
     return p;
 }
 
+nn_param *nn_store_add_in(nn_store *s, const char *prefix, const char *name, nn_role role,
+                          nn_shape shape)
+{
+    char full[256];
+    int length = snprintf(full, sizeof full, "%s.%s", prefix, name);
+    NN_NEED(length < (int)sizeof full, "store: the name '%s.%s' is too long", prefix, name);
+    return nn_store_add(s, full, role, shape);
+}
+
 size_t nn_store_count(const nn_store *s)
 {
     size_t count = 0;

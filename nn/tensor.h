@@ -45,6 +45,9 @@ typedef struct nn_store {
  * of_target is set, "target." is put before the name and a parameter becomes a target,
  * which follows the one with the same name. */
 nn_param *nn_store_add(nn_store *s, const char *name, nn_role role, nn_shape shape);
+/* The same under "prefix.name". */
+nn_param *nn_store_add_in(nn_store *s, const char *prefix, const char *name, nn_role role,
+                          nn_shape shape);
 nn_param *nn_store_find(const nn_store *s, const char *name);
 void      nn_store_zero_grad(nn_store *s);
 size_t    nn_store_count(const nn_store *s);            /* trained numbers */
