@@ -58,6 +58,7 @@ nn_node *nn_stopgrad(nn_tape *t, nn_node *x);
 nn_node *nn_concat(nn_tape *t, nn_node *const *x, int count);   /* along rows */
 nn_node *nn_concat_cols(nn_tape *t, nn_node *const *x, int count);
 nn_node *nn_reshape(nn_tape *t, nn_node *x, nn_shape shape);
+nn_node *nn_slice_cols(nn_tape *t, nn_node *x, int from, int count);    /* (N, count) */
 
 /* ntxent.c: SimCLR's loss of e (2N, d), rows i and i + N two views of one image, -> one
  * element: mean_i -s_i,pos / tau + ln sum_(m != i) exp(s_im / tau), s = e e' of the rows

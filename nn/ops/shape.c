@@ -1,9 +1,10 @@
-/* stopgrad, reshape, concat, concat_cols: values move, or only their names do.
+/* stopgrad, reshape, concat, concat_cols, slice_cols: values move, or only their names do.
  *
  *   stopgrad      y = x, and nothing comes back: what SimSiam's targets stand on
  *   reshape       y = x under another shape; dx += dy
  *   concat        rows of all inputs one after the other; each gets its part of dy
- *   concat_cols   columns side by side */
+ *   concat_cols   columns side by side
+ *   slice_cols    some columns next to each other, taken out */
 #include <string.h>
 
 #include "nn/base.h"
@@ -114,6 +115,47 @@ static void cols_backward(nn_node *y, nn_arena *scratch)
     }
 }
 
+typedef struct slice { int from, count; } slice;
+
+static slice slice_of(const nn_node *y)
+{
+    slice s;
+    memcpy(&s, y->attr, sizeof s);
+    return s;
+}
+
+static void slice_shape(nn_node *y)
+{
+    const slice s = slice_of(y);
+    NN_NEED(y->in[0]->shape.rank == 2 && s.from >= 0 && s.count > 0
+                && s.from + s.count <= nn_cols(y->in[0]),
+            "slice_cols: columns %d to %d of %d", s.from, s.from + s.count,
+            nn_cols(y->in[0]));
+    y->shape = nn_shape2(nn_rows(y->in[0]), s.count);
+}
+
+static void slice_forward(nn_node *y, nn_arena *scratch)
+{
+    const size_t rows = (size_t)nn_rows(y), cols = (size_t)nn_cols(y->in[0]);
+    const slice s = slice_of(y);
+    const size_t from = (size_t)s.from, count = (size_t)s.count;
+    (void)scratch;
+    for (size_t r = 0; r < rows; r++)
+        memcpy(y->val + r * count, y->in[0]->val + r * cols + from, sizeof(float) * count);
+}
+
+static void slice_backward(nn_node *y, nn_arena *scratch)
+{
+    const size_t rows = (size_t)nn_rows(y), cols = (size_t)nn_cols(y->in[0]);
+    const slice s = slice_of(y);
+    const size_t from = (size_t)s.from, count = (size_t)s.count;
+    float *dx = nn_grad_zeroed(y->in[0]);
+    (void)scratch;
+    for (size_t r = 0; dx && r < rows; r++)
+        for (size_t j = 0; j < count; j++)
+            dx[r * cols + from + j] += y->grad[r * count + j];
+}
+
 nn_node *nn_stopgrad(nn_tape *t, nn_node *x)
 {
     return nn_record(t, &nn_op_stopgrad, &x, 1, NULL, 0);
@@ -134,6 +176,12 @@ nn_node *nn_concat_cols(nn_tape *t, nn_node *const *x, int count)
     return nn_record(t, &nn_op_concat_cols, x, count, NULL, 0);
 }
 
+nn_node *nn_slice_cols(nn_tape *t, nn_node *x, int from, int count)
+{
+    const slice s = { from, count };
+    return nn_record(t, &nn_op_slice_cols, &x, 1, &s, sizeof s);
+}
+
 static nn_node *stop_example(nn_tape *t, nn_node *const *in)
 {
     return nn_stopgrad(t, in[0]);
@@ -145,6 +193,10 @@ static nn_node *concat_example(nn_tape *t, nn_node *const *in)
 static nn_node *cols_example(nn_tape *t, nn_node *const *in)
 {
     return nn_concat_cols(t, in, 2);
+}
+static nn_node *slice_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_slice_cols(t, in[0], 1, 2);
 }
 static nn_node *reshape_example(nn_tape *t, nn_node *const *in)
 {
@@ -159,3 +211,5 @@ const nn_op nn_op_concat = { "concat", concat_shape, concat_forward, concat_back
     { 2, { { 2, { 3, 4 } }, { 2, { 2, 4 } } }, concat_example }, 0, NULL };
 const nn_op nn_op_concat_cols = { "concat_cols", cols_shape, cols_forward, cols_backward,
     { 2, { { 2, { 3, 4 } }, { 2, { 3, 2 } } }, cols_example }, 0, NULL };
+const nn_op nn_op_slice_cols = { "slice_cols", slice_shape, slice_forward, slice_backward,
+    { 1, { { 2, { 3, 4 } } }, slice_example }, 0, NULL };
