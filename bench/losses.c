@@ -6,6 +6,7 @@
 
 #include "bench/bench.h"
 #include "nn/kern/gemm.h"
+#include "nn/kern/members.h"
 #include "nn/op.h"
 #include "nn/ops.h"
 #include "nn/quant/search.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "nn/kern/kern.h"
+#include "nn/kern/members.h"
 #include "nn/par.h"
 #include "nn/quant/search.h"
 #include "nn/rng.h"

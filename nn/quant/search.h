@@ -3,7 +3,7 @@
 
 #include "nn/arena.h"
 
-/* The nearest of k codes for each of n vectors, and what follows from it on the way back.
+/* The nearest of k codes for each of n vectors; nn/kern/members.h has the way back.
  *
  *   index_i = argmin_j |z_i - c_j|^2 = argmax_j z_i . c_j - h_j,    h_j = |c_j|^2 / 2
  *   dist_i  = |z_i - c_index_i|^2
@@ -33,18 +33,5 @@ typedef struct nn_search {
 
 /* Returns the number of vectors without a nearest code: 0 if all is well. */
 size_t nn_search_nearest(const nn_search *s, nn_arena *scratch);
-
-/* The vectors of each code: those of code j are row[first[j]] .. row[first[j + 1] - 1],
- * ascending.  first[j + 1] - first[j] is the number of hits.  From the arena `a`. */
-typedef struct nn_members { size_t k, *first; int *row; } nn_members;
-
-nn_members nn_code_members(size_t n, size_t k, const int *index, nn_arena *a);
-
-/* sum_j (+)= the sum of x_i over the vectors i of code j, x (n, d), sum (k, d): the way
- * back of looking codes up, and the sums of a moving average.  Summed in double in order
- * of i and rounded once; add = 0 overwrites (a code without vectors gets zeros), 1 adds
- * (such a code is left alone). */
-void nn_code_sums(const nn_members *m, size_t d, const float *x, int add, float *sum,
-                  nn_arena *scratch);
 
 #endif
