@@ -30,8 +30,10 @@ struct nn_op {
     double (*flops)(const nn_node *y);
 };
 
-/* An operator marked so lets no gradient through: stop-gradient. */
-enum { NN_NO_GRADIENT = 1 };
+/* NN_NO_GRADIENT   lets no gradient through: stop-gradient
+ * NN_SURROGATE     the gradient is an estimator, on purpose not that of the value, which
+ *                  may have none: rounding, the choice of a code */
+enum { NN_NO_GRADIENT = 1, NN_SURROGATE = 2 };
 
 /* Runs an operator and records it. */
 nn_node *nn_record(nn_tape *t, const nn_op *op, nn_node *const *in, int ins,

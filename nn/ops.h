@@ -114,4 +114,24 @@ nn_node *nn_iternorm(nn_tape *t, nn_node *x, int iterations, nn_axis axis);
 nn_node *nn_unit_variance(nn_tape *t, nn_node *x, nn_axis axis);
 nn_node *nn_spectral(nn_tape *t, nn_node *x, float power, nn_axis axis);
 
+/* gather.c: rows of a table (K, d) by number -> (n, d).  `index` outlives the step. */
+nn_node *nn_gather(nn_tape *t, nn_node *table, const int *index, int n);
+
+/* straight.c: the value of the codes q, bit for bit, with a gradient for the vectors z
+ * and none for q; both (n, d).  `straight` hands the gradient on as it is, `rotation`
+ * turned and stretched as z would have to be to become q. */
+nn_node *nn_straight(nn_tape *t, nn_node *z, nn_node *q);
+nn_node *nn_rotation(nn_tape *t, nn_node *z, nn_node *q);
+
+/* commit.c: (to_z + to_q) mean (z - q)^2 over all elements, one element.  z feels to_z of
+ * it and q feels to_q: the commitment and the codebook term of VQ-VAE.  Weights >= 0; a
+ * side of weight 0 gets no gradient. */
+nn_node *nn_commit(nn_tape *t, nn_node *z, nn_node *q, float to_z, float to_q);
+
+/* fsq.c: column j of z (n, d) rounded to levels[j] levels -> (n, d); d <= NN_FSQ_MOST,
+ * 3 <= levels[j] <= NN_FSQ_LEVELS, copied.  With L levels a value is u / (L / 2) in
+ * float32, u one of the L integers from -(L / 2) on, L / 2 rounded down. */
+enum { NN_FSQ_MOST = 16, NN_FSQ_LEVELS = 255 };
+nn_node *nn_fsq(nn_tape *t, nn_node *z, const int *levels);
+
 #endif

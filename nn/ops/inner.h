@@ -11,6 +11,10 @@
 /* dx (+)= a dy, element by element: the gradient of whatever passes values through. */
 void nn_grad_pass(nn_node *x, float a, const float *dy);
 
+/* loss.c: the mean of (a - b)^2 over all elements, and dx (+)= g (x - other). */
+double nn_mean_dist2(const nn_node *a, const nn_node *b, nn_arena *scratch);
+void   nn_grad_apart(nn_node *x, const float *other, float g);
+
 /* s_j += sum over rows of x_ij: the gradient of a bias.  Chunks of NN_ROWS rows, folded
  * as a tree in double. */
 void nn_grad_columns(float *s, size_t rows, size_t cols, const float *x,

@@ -77,19 +77,18 @@ static void mse_shape(nn_node *y)
     scalar_of_one(y);
 }
 
-static void mse_forward(nn_node *y, nn_arena *scratch)
+double nn_mean_dist2(const nn_node *a, const nn_node *b, nn_arena *scratch)
 {
-    const size_t n = nn_count(y->in[0]), chunks = (n + CHUNK - 1) / CHUNK;
-    const float *a = y->in[0]->val, *b = y->in[1]->val;
+    const size_t n = nn_count(a), chunks = (n + CHUNK - 1) / CHUNK;
     double *part = NN_NEW(scratch, double, chunks);
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t c = 0; c < chunks; c++)
-        part[c] = nn_kern_now->dist2(chunk_of(n, c), a + c * CHUNK, b + c * CHUNK);
-    y->val[0] = (float)(nn_tree_sum(part, chunks) / (double)n);
+        part[c] = nn_kern_now->dist2(chunk_of(n, c), a->val + c * CHUNK,
+                                     b->val + c * CHUNK);
+    return nn_tree_sum(part, chunks) / (double)n;
 }
 
-/* dx (+)= g (x - other) */
-static void mse_side(nn_node *x, const float *other, float g)
+void nn_grad_apart(nn_node *x, const float *other, float g)
 {
     const size_t n = nn_count(x), chunks = (n + CHUNK - 1) / CHUNK;
     int add;
@@ -102,13 +101,18 @@ static void mse_side(nn_node *x, const float *other, float g)
                            dx + c * CHUNK);
 }
 
+static void mse_forward(nn_node *y, nn_arena *scratch)
+{
+    y->val[0] = (float)nn_mean_dist2(y->in[0], y->in[1], scratch);
+}
+
 static void mse_backward(nn_node *y, nn_arena *scratch)
 {
     nn_node *a = y->in[0], *b = y->in[1];
     const float g = 2 * y->grad[0] / (float)nn_count(a);
     (void)scratch;
-    mse_side(a, b->val, g);
-    mse_side(b, a->val, g);
+    nn_grad_apart(a, b->val, g);
+    nn_grad_apart(b, a->val, g);
 }
 
 /* p = softmax(x) of one row.  Its logarithm is x - top - log_sum, in this order: the first
