@@ -134,4 +134,15 @@ nn_node *nn_commit(nn_tape *t, nn_node *z, nn_node *q, float to_z, float to_q);
 enum { NN_FSQ_MOST = 16, NN_FSQ_LEVELS = 255 };
 nn_node *nn_fsq(nn_tape *t, nn_node *z, const int *levels);
 
+/* lfq.c: the corners {-s, s}^d as a codebook; z (n, d), s > 0.
+ *   sign          the nearest corner -> (n, d), 0 going to -s; the gradient passes as it
+ *                 is
+ *   bit_entropy   mean_i H(p_i) - gamma H(mean_i p_i), one element, p_i the softmax over
+ *                 all corners c of 2 tau z_i.c; tau > 0, gamma >= 0.  The second entropy
+ *                 is taken over groups of at most `group` columns (1 to 12) and added up:
+ *                 time and memory go with 2^group */
+nn_node *nn_sign(nn_tape *t, nn_node *z, float s);
+nn_node *nn_bit_entropy(nn_tape *t, nn_node *z, float s, float tau, float gamma,
+                        int group);
+
 #endif

@@ -7,10 +7,10 @@
  *              e = z_i / |z_i|,   u = q_i / |q_i|,   h = e + u,   r = h / |h|
  *
  * The first is VQ-VAE's ("Neural Discrete Representation Learning", van den Oord,
- * Vinyals, Kavukcuoglu, 2017), the second from "Restructuring Vector Quantization with the
- * Rotation Trick" (Fifty et al., 2024).  R turns e into u, so s R z_i = q_i; taken as a
- * constant it carries the gradient back the way the vector came: dz_i makes the angle with
- * z_i that dy_i makes with q_i, and vectors of one cell get different gradients.
+ * Vinyals, Kavukcuoglu, 2017), the second from "Restructuring Vector Quantization with
+ * the Rotation Trick" (Fifty et al., 2024).  R turns e into u, so s R z_i = q_i; taken as
+ * a constant it carries the gradient back the way the vector came: dz_i makes the angle
+ * with z_i that dy_i makes with q_i, and vectors of one cell get different gradients.
  *
  * Lengths count as 1e-6 at least.  Where |h| < 1e-6, z_i and q_i point apart and no one
  * rotation is the right one, and in one column there is none: the gradient goes
