@@ -1,4 +1,5 @@
 #include "data/idx.h"
+#include "data/places.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,15 +18,11 @@ static const char *const file_name[FILES] = {
 };
 
 enum {
-    PATH = 4096,
-    PLACES = 5, /* two for each of two names, one of the system */
     MAGIC_IMAGES = 0x0803,
     MAGIC_LABELS = 0x0801,
     MOST_BYTES = 1 << 30, /* of one file, unpacked: 20 times what the sets have */
     DEFLATE_RATIO = 1032  /* no deflate stream packs more bytes into one */
 };
-
-typedef struct places { int n; char dir[PLACES][PATH]; } places;
 
 /* ---- finding the files ---- */
 
@@ -34,8 +31,8 @@ static int is_there(const char *dir, int file, char *path)
     static const char *const ending[] = { ".gz", "" };
 
     for (size_t i = 0; i < NN_COUNT(ending); i++) {
-        int need = snprintf(path, PATH, "%s/%s%s", dir, file_name[file], ending[i]);
-        if (need < PATH && access(path, F_OK) == 0)
+        int need = snprintf(path, DATA_PATH, "%s/%s%s", dir, file_name[file], ending[i]);
+        if (need < DATA_PATH && access(path, F_OK) == 0)
             return 1;
     }
     return 0;
@@ -43,7 +40,7 @@ static int is_there(const char *dir, int file, char *path)
 
 static int files_in(const char *dir)
 {
-    char path[PATH];
+    char path[DATA_PATH];
     int found = 0;
 
     for (int i = 0; i < FILES; i++)
@@ -55,7 +52,7 @@ static int files_in(const char *dir)
  * not be taken for Fashion-MNIST. */
 static int belongs_to_another(const char *dir, const char *name)
 {
-    char copy[PATH];
+    char copy[DATA_PATH];
     snprintf(copy, sizeof copy, "%s", dir);
     for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
         copy[n - 1] = 0;
@@ -65,28 +62,25 @@ static int belongs_to_another(const char *dir, const char *name)
     return other && strcmp(other->name, name) != 0;
 }
 
-static void add_named(places *p, const char *dir, const char *name)
+static void add_named(data_places *p, const char *dir, const char *name)
 {
-    if (!dir || !*dir)
-        return;
-    if (snprintf(p->dir[p->n], PATH, "%s/%s", dir, name) < PATH)
-        p->n++;
-    if (!belongs_to_another(dir, name) && snprintf(p->dir[p->n], PATH, "%s", dir) < PATH)
-        p->n++;
+    data_places_add(p, dir, name);
+    if (dir && !belongs_to_another(dir, name))
+        data_places_add(p, dir, NULL);
 }
 
-static void list_places(const data_idx *set, const data_settings *s, places *p)
+static void list_places(const data_idx *set, const data_settings *s, data_places *p)
 {
     p->n = 0;
     add_named(p, getenv("FULLRANK_DATA"), set->source->name);
     add_named(p, s->dir, set->source->name);
-    if (set->folder && !*s->dir)                /* who names a folder wants that one */
-        snprintf(p->dir[p->n++], PATH, "%s", set->folder);
+    if (!*s->dir)                               /* who names a folder wants that one */
+        data_places_add(p, set->folder, NULL);
 }
 
 /* The first folder that has any of the files, or NULL.  One that has only some is an error
  * for the reader to name, not a reason to take other data from somewhere else. */
-static const char *best_place(const places *p)
+static const char *best_place(const data_places *p)
 {
     for (int i = 0; i < p->n; i++)
         if (files_in(p->dir[i]) > 0)
@@ -97,7 +91,7 @@ static const char *best_place(const places *p)
 int data_idx_present(const data_idx *set, const data_settings *s, char *where,
                      size_t size)
 {
-    places p;
+    data_places p;
     list_places(set, s, &p);
 
     const char *dir = best_place(&p);
@@ -120,17 +114,14 @@ static const char *how_to_get(const data_source *source, char *out, size_t size)
     return out;
 }
 
-static nn_status not_found(const data_idx *set, const places *p, nn_err *err)
+static nn_status not_found(const data_idx *set, const data_places *p, nn_err *err)
 {
     const data_source *source = set->source;
-    char looked[512] = "", how[256];
-    size_t at = 0;
+    char looked[512], how[256];
 
-    for (int i = 0; i < p->n && at < sizeof looked; i++)
-        at += (size_t)snprintf(looked + at, sizeof looked - at, "%s%s",
-                               i ? ", " : "; looked in ", p->dir[i]);
     return nn_fail(err, NN_EDATA, "data set %s: no files found%s; %s", source->name,
-                   looked, how_to_get(source, how, sizeof how));
+                   data_places_told(p, looked, sizeof looked),
+                   how_to_get(source, how, sizeof how));
 }
 
 /* ---- reading one file ---- */
@@ -140,7 +131,7 @@ typedef struct reader {
     int which;                          /* TRAIN_IMAGES ... */
     nn_arena *arena;
     nn_err *err;
-    char path[PATH];
+    char path[DATA_PATH];
     gzFile file;
     int zipped;
     uint64_t on_disk;                   /* bytes of the file as it lies there */
@@ -352,7 +343,7 @@ nn_status data_idx_load(const data_idx *set, const data_settings *s, nn_arena *a
     reader first = { .set = set, .which = TRAIN_IMAGES, .arena = a, .err = err };
     reader second = { .set = set, .which = TEST_IMAGES, .arena = a, .err = err };
     size_t mark = nn_arena_mark(a);
-    places p;
+    data_places p;
     list_places(set, s, &p);
 
     const char *dir = best_place(&p);
