@@ -244,7 +244,7 @@ END_TEST
 /* Moves the files into a folder below. */
 static void make_sub_folder(const char *name)
 {
-    char from[256], to[600];
+    char from[600], to[600];
 
     ck_assert_int_eq(mkdir(path_of(name), 0700), 0);
     for (int i = 0; i < FILES; i++) {
@@ -283,7 +283,7 @@ END_TEST
 
 START_TEST(the_environment_comes_before_the_config)
 {
-    char below[256];
+    char below[600];
 
     make_sub_folder("cifar10");
     snprintf(below, sizeof below, "%s", path_of("cifar10"));

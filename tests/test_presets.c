@@ -18,7 +18,6 @@
 typedef struct missing { const char *says, *instead; } missing;
 
 static const missing parts[] = {
-    { "no data set 'cifar10'", "data.name=shapes" },
     { "no data set 'imagenet'", "data.name=shapes" },
     { "no model 'resnet50'", "model.name=resnet18" },
 };
@@ -97,13 +96,19 @@ START_TEST(every_configuration_is_accepted_or_waits_for_a_known_part)
 }
 END_TEST
 
+/* ResNet-18 on all of CIFAR-10 could be run here, but takes days. */
+static int takes_a_cluster(const char *file)
+{
+    const char *says;
+    return strstr(program_read(file), "{name: cifar10}") || parts_missing(file, &says) > 0;
+}
+
 START_TEST(what_cannot_be_run_here_says_that_it_was_not)
 {
     glob_t found = configurations();
-    const char *says;
 
     for (size_t i = 0; i < found.gl_pathc; i++)
-        if (parts_missing(found.gl_pathv[i], &says) > 0
+        if (takes_a_cluster(found.gl_pathv[i])
             && !strstr(program_read(found.gl_pathv[i]), "have not run it"))
             complain(found.gl_pathv[i], ": its comment does not say 'have not run it'");
     settle(&found);
