@@ -104,6 +104,7 @@ static void drop_files(const char *below)
 static void drop_folder(void)
 {
     drop_files("cifar10/");
+    drop_files("elsewhere/");
     drop_files("cifar-10-batches-bin/");
     drop_files("");
     nn_arena_free(&arena);
@@ -285,14 +286,16 @@ START_TEST(the_environment_comes_before_the_config)
 {
     char below[600];
 
-    make_sub_folder("cifar10");
-    snprintf(below, sizeof below, "%s", path_of("cifar10"));
+    make_sub_folder("elsewhere");
+    snprintf(below, sizeof below, "%s", path_of("elsewhere"));
     for (int i = 0; i < FILES; i++)
         make_file(i);
     setenv("FULLRANK_DATA", below, 1);
-    is_found_in(folder, "/cifar10");
-    setenv("FULLRANK_DATA", "/usr/share", 1); /* without the files it gives way */
-    is_found_in(below, "/cifar10");
+    is_found_in(folder, "/elsewhere");
+    setenv("FULLRANK_DATA", folder, 1);
+    is_found_in(below, "");
+    setenv("FULLRANK_DATA", "/usr/share", 1);           /* gives way: no files there */
+    is_found_in(below, "/elsewhere");
     unsetenv("FULLRANK_DATA");
 }
 END_TEST
@@ -461,9 +464,17 @@ START_TEST(the_real_set_has_the_published_counts_and_moments)
 }
 END_TEST
 
-START_TEST(the_augmentation_of_the_papers_suits_it)
+/* The names are the lines of batches.meta.txt, which comes with the files. */
+START_TEST(classes_have_the_published_names_and_the_recipe_is_simsiams)
 {
-    ck_assert_str_eq(data_source_find("cifar10")->recipe, "simsiam_cifar");
+    static const char *const name[] = { "airplane", "automobile", "bird", "cat", "deer",
+                                        "dog", "frog", "horse", "ship", "truck" };
+    const data_source *set = data_source_find("cifar10");
+
+    for (int k = 0; k < 10; k++)
+        ck_assert_str_eq(set->labels[k], name[k]);
+    ck_assert_ptr_null(set->labels[10]);
+    ck_assert_str_eq(set->recipe, "simsiam_cifar");
 }
 END_TEST
 
@@ -497,7 +508,7 @@ Suite *suite_cifar(void)
     suite_add_tcase(s, bad);
 
     tcase_add_test(real, the_real_set_has_the_published_counts_and_moments);
-    tcase_add_test(real, the_augmentation_of_the_papers_suits_it);
+    tcase_add_test(real, classes_have_the_published_names_and_the_recipe_is_simsiams);
     suite_add_tcase(s, real);
     return s;
 }

@@ -100,7 +100,8 @@ END_TEST
 static int takes_a_cluster(const char *file)
 {
     const char *says;
-    return strstr(program_read(file), "{name: cifar10}") || parts_missing(file, &says) > 0;
+    return strstr(program_read(file), "{name: cifar10}")
+           || parts_missing(file, &says) > 0;
 }
 
 START_TEST(what_cannot_be_run_here_says_that_it_was_not)
