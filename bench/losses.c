@@ -233,7 +233,7 @@ static void codes_run(void *state)
     if (c->form == SIMVQ)
         nn_gemm(c->k, c->d, c->d, basis, (nn_mat){ c->w, c->d, 1 }, c->code, c->d, NULL,
                 &c->scratch);
-    const nn_search s = { c->n, c->k, c->d, c->z, c->code, c->index, c->dist };
+    const nn_search s = { c->n, c->k, c->d, c->z, c->code, c->index, c->dist, 0 };
     nn_search_nearest(&s, &c->scratch);
     c->value = 0;
     if (c->form == NEAREST) {

@@ -8,6 +8,7 @@
  * No choice of sizes below can be seen in the result. */
 #include "nn/quant/search.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -29,7 +30,8 @@ typedef struct search {
     const nn_search *s;
     const nn_kern *kern;
     size_t mr, nr;
-    double *part;                       /* per chunk of codes: d sums, one of squares */
+    double *part;                       /* per chunk of codes: d sums, one of squares,
+                                           how many codes are finite */
     float *mean;                        /* of the codes: d numbers */
     int far;                            /* 1: it is taken off */
     size_t from, codes;                 /* the block at hand */
@@ -57,33 +59,44 @@ static size_t piece(size_t n, size_t jobs, size_t unit, size_t most)
     return unit * (units < top ? units : top ? top : 1);
 }
 
+static double square_of(const float *c, size_t d)
+{
+    double square = 0;
+    for (size_t i = 0; i < d; i++)
+        square += (double)c[i] * (double)c[i];
+    return square;
+}
+
 /* ---- the offset -------------------------------------------------------------------- */
 
 static void offset_chunk(void *ctx, size_t chunk, int worker)
 {
     const search *p = ctx;
     const size_t d = p->s->d, end = min(p->s->k, (chunk + 1) * NN_ROWS);
-    double *sum = p->part + chunk * (d + 1), square = 0;
+    double *sum = p->part + chunk * (d + 2), *square = sum + d, *finite = sum + d + 1;
     (void)worker;
-    memset(sum, 0, d * sizeof *sum);
+    memset(sum, 0, (d + 2) * sizeof *sum);
     for (size_t j = chunk * NN_ROWS; j < end; j++) {
         const float *c = p->s->code + j * d;
-        for (size_t i = 0; i < d; i++) {
+        double cc = square_of(c, d);
+        if (!isfinite((float)(cc / 2)))
+            continue;
+        for (size_t i = 0; i < d; i++)
             sum[i] += (double)c[i];
-            square += (double)c[i] * (double)c[i];
-        }
+        *square += cc;
+        *finite += 1;
     }
-    sum[d] = square;
 }
 
-/* spread^2 = mean |c|^2 - |mean|^2, in double: it only has to be known to a few digits */
+/* spread^2 = mean |c|^2 - |mean|^2, in double: it only has to be known to a few digits.
+ * Codes that cannot win do not count. */
 static void find_offset(search *p)
 {
     const size_t d = p->s->d, chunks = parts(p->s->k, NN_ROWS);
-    const double k = (double)p->s->k;
     double length = 0;
     nn_par_run(chunks, offset_chunk, p);
-    nn_fold_double(p->part, chunks, d + 1);
+    nn_fold_double(p->part, chunks, d + 2);
+    const double k = fmax(p->part[d + 1], 1);
     for (size_t i = 0; i < d; i++)
         length += p->part[i] / k * (p->part[i] / k);
     double spread = p->part[d] / k - length;
@@ -109,15 +122,34 @@ static const float *lines(const search *p, const float *x, size_t at, size_t row
     return line;
 }
 
-static float half_square(const float *c, size_t d)
+/* Scores by cosine: c / |c|, and where they start: at 0, below all others if c has no
+ * direction, and at -infinity if c is not finite. */
+static float unit_code(const float *c, size_t d, float *unit)
 {
-    double square = 0;
+    double length = sqrt(square_of(c, d));
     for (size_t i = 0; i < d; i++)
-        square += (double)c[i] * (double)c[i];
-    return (float)(square / 2);
+        unit[i] = length == 0 ? 0 : (float)((double)c[i] / length);
+    return length == 0 ? -FLT_MAX : length < (double)INFINITY ? 0 : -INFINITY;
 }
 
-/* One panel of codes: a line of -h, then the codes.  What is not there loses to all. */
+/* codes `at` .. at + rows - 1 as they are scored, and where their scores start */
+static const float *code_lines(const search *p, size_t at, size_t rows, float *line,
+                               float *start)
+{
+    const size_t d = p->s->d;
+    if (p->s->cosine) {
+        for (size_t r = 0; r < rows; r++)
+            start[r] = unit_code(p->s->code + (at + r) * d, d, line + r * d);
+        return line;
+    }
+    const float *c = lines(p, p->s->code, at, rows, line);
+    for (size_t r = 0; r < rows; r++)
+        start[r] = -(float)(square_of(c + r * d, d) / 2);
+    return c;
+}
+
+/* One panel of codes: a line of starts, then the codes.  What is not there loses to all,
+ * and so does a code that is not finite: its scores are -infinity or NaN. */
 static void pack_codes(void *ctx, size_t panel, int worker)
 {
     search *p = ctx;
@@ -125,11 +157,13 @@ static void pack_codes(void *ctx, size_t panel, int worker)
     float *line = p->line + (size_t)worker * NN_TILE_ROWS * d;
     float *out = p->packed + panel * (d + 1) * mr;
 
-    const float *c = lines(p, p->s->code, p->from + at, rows, line);
+    const float *c = code_lines(p, p->from + at, rows, line, out);
     p->bad[panel] = 0;
     for (size_t r = 0; r < mr; r++) {
-        out[r] = r < rows ? -half_square(c + r * d, d) : -INFINITY;
-        p->bad[panel] |= r < rows && !isfinite(out[r]);
+        if (r >= rows)
+            out[r] = -INFINITY;
+        else
+            p->bad[panel] |= !isfinite(out[r]);
     }
     nn_pack(rows, mr, d, (nn_mat){ c, d, 1 }, out + mr);
 }
@@ -186,7 +220,7 @@ static void reserve(search *p, nn_arena *scratch)
     p->vectors = piece(n, JOBS, p->nr, VECTORS / d);
     p->group = piece(block, 1, p->mr, GROUP / (d + 1)) / p->mr;
     p->codes = block;
-    p->part = NN_NEW(scratch, double, parts(k, NN_ROWS) * (d + 1));
+    p->part = NN_NEW(scratch, double, parts(k, NN_ROWS) * (d + 2));
     p->mean = NN_NEW(scratch, float, d);
     p->packed = NN_NEW(scratch, float, block * (d + 1));
     p->bad = NN_NEW(scratch, char, block / p->mr);
@@ -196,7 +230,8 @@ static void reserve(search *p, nn_arena *scratch)
     p->which = NN_NEW(scratch, float, parts(n, p->nr) * p->nr);
 }
 
-size_t nn_search_nearest(const nn_search *s, nn_arena *scratch)
+/* strict: a code that is not finite leaves no vector a nearest one */
+static size_t run(const nn_search *s, int strict, nn_arena *scratch)
 {
     search p = { .s = s, .kern = nn_kern_now, .mr = (size_t)nn_kern_now->mr,
                  .nr = (size_t)nn_kern_now->nr };
@@ -213,7 +248,8 @@ size_t nn_search_nearest(const nn_search *s, nn_arena *scratch)
         p.best[i] = -INFINITY;
         p.which[i] = 0;
     }
-    find_offset(&p);
+    if (!s->cosine)
+        find_offset(&p);
     for (size_t block = p.codes; p.from < s->k; p.from += block) {
         p.codes = min(block, s->k - p.from);
         nn_par_run(parts(p.codes, p.mr), pack_codes, &p);
@@ -222,7 +258,7 @@ size_t nn_search_nearest(const nn_search *s, nn_arena *scratch)
             bad |= p.bad[i];
     }
     for (size_t i = 0; i < s->n; i++) {
-        if (bad)
+        if (bad && strict)
             p.best[i] = -INFINITY;
         lost += !isfinite(p.best[i]);
     }
