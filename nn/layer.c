@@ -26,7 +26,7 @@ nn_conv_layer nn_conv_new(nn_store *s, const char *name, int cin, int cout, int 
     nn_conv_layer l = { .stride = stride, .pad = pad };
 
     l.weight = nn_store_add_in(s, name, "weight", NN_PARAMETER,
-                            nn_shape4(cout, size, size, cin));
+                               nn_shape4(cout, size, size, cin));
     if (init == NN_INIT_HE_FAN_OUT)
         nn_init_normal(s, l.weight, sqrt(2 / fan_out));
     else
@@ -34,6 +34,22 @@ nn_conv_layer nn_conv_new(nn_store *s, const char *name, int cin, int cout, int 
     if (bias == NN_BIAS) {
         l.bias = nn_store_add_in(s, name, "bias", NN_PARAMETER, nn_shape1(cout));
         nn_init_uniform(s, l.bias, 1 / sqrt(fan_in));
+    }
+    return l;
+}
+
+nn_conv_layer nn_conv_transpose_new(nn_store *s, const char *name, int cin, int cout,
+                                    int size, int stride, int pad, nn_bias bias)
+{
+    double bound = 1 / sqrt((double)cout * size * size);
+    nn_conv_layer l = { .stride = stride, .pad = pad };
+
+    l.weight = nn_store_add_in(s, name, "weight", NN_PARAMETER,
+                               nn_shape4(cin, size, size, cout));
+    nn_init_uniform(s, l.weight, bound);
+    if (bias == NN_BIAS) {
+        l.bias = nn_store_add_in(s, name, "bias", NN_PARAMETER, nn_shape1(cout));
+        nn_init_uniform(s, l.bias, bound);
     }
     return l;
 }
@@ -67,6 +83,12 @@ nn_node *nn_linear_apply(nn_tape *t, const nn_linear_layer *l, nn_node *x)
 nn_node *nn_conv_apply(nn_tape *t, const nn_conv_layer *l, nn_node *x)
 {
     return nn_conv2d(t, x, nn_leaf(t, l->weight), leaf(t, l->bias), l->stride, l->pad);
+}
+
+nn_node *nn_conv_transpose_apply(nn_tape *t, const nn_conv_layer *l, nn_node *x)
+{
+    return nn_conv_transpose2d(t, x, nn_leaf(t, l->weight), leaf(t, l->bias), l->stride,
+                               l->pad);
 }
 
 nn_node *nn_bn_apply(nn_tape *t, const nn_bn_layer *l, nn_node *x, nn_node *residual,

@@ -18,10 +18,14 @@ nn_linear_layer nn_linear_new(nn_store *s, const char *name, int in, int out,
                               nn_bias bias);
 nn_conv_layer   nn_conv_new(nn_store *s, const char *name, int cin, int cout, int size,
                             int stride, int pad, nn_bias bias, nn_conv_init init);
+/* fan_in of a transposed convolution is cout size size, as PyTorch counts it. */
+nn_conv_layer   nn_conv_transpose_new(nn_store *s, const char *name, int cin, int cout,
+                                      int size, int stride, int pad, nn_bias bias);
 nn_bn_layer     nn_bn_new(nn_store *s, const char *name, int channels, nn_affine affine);
 
 nn_node *nn_linear_apply(nn_tape *t, const nn_linear_layer *l, nn_node *x);
 nn_node *nn_conv_apply(nn_tape *t, const nn_conv_layer *l, nn_node *x);
+nn_node *nn_conv_transpose_apply(nn_tape *t, const nn_conv_layer *l, nn_node *x);
 nn_node *nn_bn_apply(nn_tape *t, const nn_bn_layer *l, nn_node *x, nn_node *residual,
                      nn_act act);
 

@@ -5,9 +5,11 @@
 
 /* The operators a model or a method is written in.  N is the number of rows. */
 
-/* conv.c, linear.c */
+/* conv.c, conv_transpose.c, linear.c */
 nn_node *nn_conv2d(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias,
                    int stride, int pad);    /* x (n,h,w,cin), weight (cout,kh,kw,cin) */
+nn_node *nn_conv_transpose2d(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias,
+                             int stride, int pad);      /* weight (cin,kh,kw,cout) */
 nn_node *nn_linear(nn_tape *t, nn_node *x, nn_node *weight, nn_node *bias);
                                                 /* (N,in) (out,in) (out) -> (N,out) */
 /* batchnorm.c: the statistics of one call come from its rows alone (1.1 of the spec).
@@ -19,23 +21,34 @@ nn_node *nn_batchnorm(nn_tape *t, nn_node *x, nn_node *gamma, nn_node *beta,
 
 /* elementwise.c */
 nn_node *nn_relu(nn_tape *t, nn_node *x);
+nn_node *nn_clamp(nn_tape *t, nn_node *x, float lo, float hi);      /* into [lo, hi] */
 nn_node *nn_add(nn_tape *t, nn_node *a, nn_node *b);
 nn_node *nn_scale(nn_tape *t, float a, nn_node *x);
 nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y);          /* a x + y */
 nn_node *nn_exponential(nn_tape *t, nn_node *x);        /* e^x */
 nn_node *nn_abs(nn_tape *t, nn_node *x);                /* |x|; no gradient where x = 0 */
 
-/* pool.c */
+/* gelu.c */
+nn_node *nn_gelu(nn_tape *t, nn_node *x);           /* x Phi(x), not an approximation */
+
+/* pool.c, upsample.c */
 nn_node *nn_maxpool(nn_tape *t, nn_node *x, int size, int stride, int pad);
 nn_node *nn_avgpool(nn_tape *t, nn_node *x, int size, int stride, int pad);
 nn_node *nn_globalpool(nn_tape *t, nn_node *x);             /* (n,h,w,c) -> (n,c) mean */
+
+nn_node *nn_upsample(nn_tape *t, nn_node *x, int factor);   /* (n,h,w,c) -> (n,fh,fw,c) */
 
 /* similarity.c */
 nn_node *nn_unitrow(nn_tape *t, nn_node *x, float eps);     /* x_i / max(|x_i|, eps) */
 nn_node *nn_cosine(nn_tape *t, nn_node *a, nn_node *b, float eps);  /* N cosines */
 
-/* loss.c: all give one element, a mean over rows (mse: over all elements) */
+/* distance.c: one element, a mean over all elements of two equal shapes.  gaussian_nll:
+ * -ln N(x; mean, e^log_var) with a log_var of one element for all. */
 nn_node *nn_mse(nn_tape *t, nn_node *a, nn_node *b);
+nn_node *nn_l1(nn_tape *t, nn_node *a, nn_node *b);
+nn_node *nn_gaussian_nll(nn_tape *t, nn_node *x, nn_node *mean, nn_node *log_var);
+
+/* loss.c: all give one element, a mean over rows (mean and rms: over all elements) */
 nn_node *nn_softmax_xent(nn_tape *t, nn_node *logits, const int *label);
 nn_node *nn_soft_xent(nn_tape *t, nn_node *p, nn_node *z);
                                         /* mean_i -sum_k softmax(z)_k log softmax(p)_k */

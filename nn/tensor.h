@@ -19,8 +19,9 @@ int      nn_shape_same(const nn_shape *a, const nn_shape *b);
 const char *nn_shape_text(const nn_shape *s, char *out, size_t size);   /* "(2, 28)" */
 
 /* A named tensor that outlives the step: a parameter (has a gradient, is trained), a
- * buffer (running statistics), or the target of a parameter, which follows it.  Names are torchvision's ("layer1.0.conv1.weight").
- * Convolution weights are stored (cout, kh, kw, cin); linear weights (out, in). */
+ * buffer (running statistics), or the target of a parameter, which follows it.  Names are
+ * torchvision's ("layer1.0.conv1.weight").  Convolution weights are stored (cout, kh, kw,
+ * cin), those of transposed ones (cin, kh, kw, cout); linear weights (out, in). */
 typedef enum nn_role { NN_PARAMETER, NN_BUFFER, NN_TARGET } nn_role;
 
 typedef struct nn_param {

@@ -1,7 +1,8 @@
-/* relu, abs, exponential, add, scale, axpy: one number in, one number out.
+/* relu, abs, clamp, exponential, add, scale, axpy: one number in, one number out.
  *
  *   relu     y = max(0, x)        dx += dy where y > 0
  *   abs      y = |x|              dx += dy where x > 0, -dy where x < 0
+ *   clamp    y = min(max(x, lo), hi)    dx += dy where lo <= x <= hi
  *   exponential  y = e^x          dx += dy y
  *   add      y = a + b            da += dy, db += dy
  *   scale    y = a x              dx += a dy
@@ -14,6 +15,13 @@
 static float factor(const nn_node *y)
 {
     return *(const float *)(const void *)y->attr;
+}
+
+typedef struct range { float lo, hi; } range;
+
+static const range *range_of(const nn_node *y)
+{
+    return (const void *)y->attr;
 }
 
 static void shape_one(nn_node *y)
@@ -77,6 +85,41 @@ static void abs_backward(nn_node *y, nn_arena *scratch)
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t i = 0; i < n; i++) {
         float g = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : 0;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+static void clamp_shape(nn_node *y)
+{
+    const range *r = range_of(y);
+    NN_NEED(r->lo <= r->hi, "clamp: from %g to %g", (double)r->lo, (double)r->hi);
+    shape_one(y);
+}
+
+static void clamp_forward(nn_node *y, nn_arena *scratch)
+{
+    const range r = *range_of(y);
+    const float *x = y->in[0]->val;
+    size_t n = nn_count(y);
+    (void)scratch;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++)
+        y->val[i] = x[i] < r.lo ? r.lo : x[i] > r.hi ? r.hi : x[i];     /* NaN stays NaN */
+}
+
+static void clamp_backward(nn_node *y, nn_arena *scratch)
+{
+    const range r = *range_of(y);
+    const float *x = y->in[0]->val, *dy = y->grad;
+    int add;
+    float *dx = nn_grad_into(y->in[0], &add);
+    size_t n = nn_count(y);
+    (void)scratch;
+    if (!dx)
+        return;
+#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
+    for (size_t i = 0; i < n; i++) {
+        float g = x[i] >= r.lo && x[i] <= r.hi ? dy[i] : 0;
         dx[i] = add ? dx[i] + g : g;
     }
 }
@@ -158,6 +201,11 @@ nn_node *nn_abs(nn_tape *t, nn_node *x)
     return nn_record(t, &nn_op_abs, &x, 1, NULL, 0);
 }
 
+nn_node *nn_clamp(nn_tape *t, nn_node *x, float lo, float hi)
+{
+    return nn_record(t, &nn_op_clamp, &x, 1, &(range){ lo, hi }, sizeof(range));
+}
+
 nn_node *nn_exponential(nn_tape *t, nn_node *x)
 {
     return nn_record(t, &nn_op_exponential, &x, 1, NULL, 0);
@@ -180,6 +228,10 @@ nn_node *nn_axpy(nn_tape *t, float a, nn_node *x, nn_node *y)
 
 static nn_node *relu_example(nn_tape *t, nn_node *const *in) { return nn_relu(t, in[0]); }
 static nn_node *abs_example(nn_tape *t, nn_node *const *in) { return nn_abs(t, in[0]); }
+static nn_node *clamp_example(nn_tape *t, nn_node *const *in)
+{
+    return nn_clamp(t, in[0], -0.4f, 0.6f);
+}
 static nn_node *exponential_example(nn_tape *t, nn_node *const *in)
 {
     return nn_exponential(t, in[0]);
@@ -201,6 +253,8 @@ const nn_op nn_op_relu = { "relu", shape_one, relu_forward, relu_backward,
     { 1, { { 2, { 4, 6 } } }, relu_example }, 0, NULL };
 const nn_op nn_op_abs = { "abs", shape_one, abs_forward, abs_backward,
     { 1, { { 2, { 4, 6 } } }, abs_example }, 0, NULL };
+const nn_op nn_op_clamp = { "clamp", clamp_shape, clamp_forward, clamp_backward,
+    { 1, { { 2, { 4, 6 } } }, clamp_example }, 0, NULL };
 const nn_op nn_op_exponential = { "exponential", shape_one, exponential_forward,
     exponential_backward, { 1, { { 2, { 4, 6 } } }, exponential_example }, 0, NULL };
 const nn_op nn_op_add = { "add", shape_two, add_forward, add_backward,

@@ -2,7 +2,6 @@
  *
  *   mean           m = sum x / n                        dx += dm / n
  *   rms            m = sqrt(sum x^2 / n)                dx += dm x / (n m), 0 where m = 0
- *   mse            m = sum (a - b)^2 / n                da += 2 dm (a - b) / n, db the opposite
  *   softmax_xent   m = mean_i -log softmax(x_i)[label_i]
  *                  dx_ij += dm (softmax(x_i)_j - [j = label_i]) / N
  *   soft_xent      s = softmax(z), l = log softmax(p),  m = mean_i D_i,  D_i = -sum_k s_ik l_ik
@@ -69,50 +68,6 @@ static void rms_backward(nn_node *y, nn_arena *scratch)
     const float f = m == 0 ? 0 : y->grad[0] / (n * m);
     (void)scratch;
     nn_grad_pass(y->in[0], f, y->in[0]->val);
-}
-
-static void mse_shape(nn_node *y)
-{
-    NN_NEED(nn_shape_same(&y->in[0]->shape, &y->in[1]->shape), "mse: shapes differ");
-    scalar_of_one(y);
-}
-
-double nn_mean_dist2(const nn_node *a, const nn_node *b, nn_arena *scratch)
-{
-    const size_t n = nn_count(a), chunks = (n + CHUNK - 1) / CHUNK;
-    double *part = NN_NEW(scratch, double, chunks);
-#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
-    for (size_t c = 0; c < chunks; c++)
-        part[c] = nn_kern_now->dist2(chunk_of(n, c), a->val + c * CHUNK,
-                                     b->val + c * CHUNK);
-    return nn_tree_sum(part, chunks) / (double)n;
-}
-
-void nn_grad_apart(nn_node *x, const float *other, float g)
-{
-    const size_t n = nn_count(x), chunks = (n + CHUNK - 1) / CHUNK;
-    int add;
-    float *dx = nn_grad_into(x, &add);
-    if (!dx)
-        return;
-#pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
-    for (size_t c = 0; c < chunks; c++)
-        nn_kern_now->apart(chunk_of(n, c), g, x->val + c * CHUNK, other + c * CHUNK, add,
-                           dx + c * CHUNK);
-}
-
-static void mse_forward(nn_node *y, nn_arena *scratch)
-{
-    y->val[0] = (float)nn_mean_dist2(y->in[0], y->in[1], scratch);
-}
-
-static void mse_backward(nn_node *y, nn_arena *scratch)
-{
-    nn_node *a = y->in[0], *b = y->in[1];
-    const float g = 2 * y->grad[0] / (float)nn_count(a);
-    (void)scratch;
-    nn_grad_apart(a, b->val, g);
-    nn_grad_apart(b, a->val, g);
 }
 
 /* p = softmax(x) of one row.  Its logarithm is x - top - log_sum, in this order: the first
@@ -222,11 +177,6 @@ nn_node *nn_rms(nn_tape *t, nn_node *x)
     return nn_record(t, &nn_op_rms, &x, 1, NULL, 0);
 }
 
-nn_node *nn_mse(nn_tape *t, nn_node *a, nn_node *b)
-{
-    return nn_record(t, &nn_op_mse, (nn_node *[]){ a, b }, 2, NULL, 0);
-}
-
 nn_node *nn_softmax_xent(nn_tape *t, nn_node *logits, const int *label)
 {
     return nn_record(t, &nn_op_softmax_xent, &logits, 1, &label, sizeof label);
@@ -239,10 +189,6 @@ nn_node *nn_soft_xent(nn_tape *t, nn_node *p, nn_node *z)
 
 static nn_node *mean_example(nn_tape *t, nn_node *const *in) { return nn_mean(t, in[0]); }
 static nn_node *rms_example(nn_tape *t, nn_node *const *in) { return nn_rms(t, in[0]); }
-static nn_node *mse_example(nn_tape *t, nn_node *const *in)
-{
-    return nn_mse(t, in[0], in[1]);
-}
 static nn_node *soft_example(nn_tape *t, nn_node *const *in)
 {
     return nn_soft_xent(t, in[0], in[1]);
@@ -258,8 +204,6 @@ const nn_op nn_op_mean = { "mean", scalar_of_one, mean_forward, mean_backward,
     { 1, { { 2, { 3, 5 } } }, mean_example }, 0, NULL };
 const nn_op nn_op_rms = { "rms", scalar_of_one, rms_forward, rms_backward,
     { 1, { { 2, { 3, 5 } } }, rms_example }, 0, NULL };
-const nn_op nn_op_mse = { "mse", mse_shape, mse_forward, mse_backward,
-    { 2, { { 2, { 3, 5 } }, { 2, { 3, 5 } } }, mse_example }, 0, NULL };
 const nn_op nn_op_softmax_xent = { "softmax_xent", xent_shape, xent_forward, xent_backward,
     { 1, { { 2, { 3, 5 } } }, xent_example }, 0, NULL };
 const nn_op nn_op_soft_xent = { "soft_xent", soft_shape, soft_forward, soft_backward,

@@ -266,3 +266,16 @@ static size_t run(const nn_search *s, int strict, nn_arena *scratch)
     nn_arena_rewind(scratch, mark);
     return lost;
 }
+
+size_t nn_search_nearest(const nn_search *s, nn_arena *scratch)
+{
+    return run(s, 1, scratch);
+}
+
+size_t nn_search_nearest_vectors(const nn_search *s, nn_arena *scratch)
+{
+    nn_search turned = *s;
+    turned.n = s->k, turned.z = s->code;
+    turned.k = s->n, turned.code = s->z;
+    return run(&turned, 0, scratch);
+}
