@@ -15,10 +15,24 @@ typedef struct nn_model {
     /* Creates the parameters; returns the state for forward and sets *width = r. */
     void    *(*build)(nn_store *s, const void *config, nn_image_shape in, int *width);
     nn_node *(*forward)(nn_tape *t, const void *state, nn_node *x);
+
+    /* An autoencoder also gives the map that forward is the mean of, and turns a map back
+     * into images; all NULL for a backbone alone.  The decoder's parameters are created
+     * when something decodes: build_decoder once, after build. */
+    nn_node *(*encode)(nn_tape *t, const void *state, nn_node *x);  /* -> (n,h',w',r) */
+    void     (*build_decoder)(nn_store *s, void *state);
+    nn_node *(*decode)(nn_tape *t, const void *state, nn_node *map);    /* -> (n,h,w,c) */
+
+    /* Why images of this shape cannot be had, or NULL; without it every image fits.  To
+     * build the model for images that do not fit is a bug. */
+    const char *(*fits)(const void *config, nn_image_shape in);
 } nn_model;
 
 /* channels times the width multiplier, rounded, at least 1 */
 int             nn_model_width(int channels, double width);
+
+/* `fits` of a model that halves the sides twice and doubles them twice */
+const char     *nn_model_fits_quarter(const void *config, nn_image_shape in);
 
 int             nn_model_count(void);
 const nn_model *nn_model_at(int i);

@@ -69,16 +69,18 @@ START_TEST(names_are_those_of_torchvision)
 }
 END_TEST
 
-START_TEST(every_model_takes_every_image_size)
+START_TEST(every_model_takes_every_image_size_that_fits)
 {
     static const nn_image_shape images[] = {
-        { 28, 28, 1 }, { 32, 32, 3 }, { 33, 20, 3 }, { 7, 5, 1 }, { 1, 1, 3 }
+        { 28, 28, 1 }, { 32, 32, 3 }, { 4, 8, 1 }, { 33, 20, 3 }, { 7, 5, 1 }, { 1, 1, 3 }
     };
     const nn_model *m = nn_model_at(_i);
     for (size_t i = 0; i < NN_COUNT(images); i++) {
         net n;
         ssl_views v;
         net_start(&n, m->name, "simsiam", images[i], 3);
+        if (m->fits && m->fits(n.model_config, images[i]))
+            continue;
         net_set_model(&n, "width", 0.1);
         net_set_method(&n, "proj_dim", 8);
         net_build(&n, 3);
@@ -157,7 +159,7 @@ Suite *suite_models(void)
     TCase *tc = tcase_create("models");
     tcase_add_test(tc, parameter_counts_are_those_of_the_literature);
     tcase_add_test(tc, names_are_those_of_torchvision);
-    tcase_add_loop_test(tc, every_model_takes_every_image_size, 0, nn_model_count());
+    tcase_add_loop_test(tc, every_model_takes_every_image_size_that_fits, 0, nn_model_count());
     tcase_add_test(tc, initial_weights_depend_on_seed_and_name_alone);
     tcase_add_test(tc, initial_weights_have_the_stated_spread);
     suite_add_tcase(s, tc);

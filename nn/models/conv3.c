@@ -51,6 +51,7 @@ static nn_node *forward(nn_tape *t, const void *state, nn_node *x)
 }
 
 const nn_model nn_model_conv3 = {
-    "conv3", "three 3x3 convolutions of stride 2, 16-32-64 channels",
-    sizeof(conv3_config), settings, build, forward
+    .name = "conv3", .about = "three 3x3 convolutions of stride 2, 16-32-64 channels",
+    .config_size = sizeof(conv3_config), .settings = settings, .build = build,
+    .forward = forward
 };

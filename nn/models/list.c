@@ -36,3 +36,9 @@ int nn_model_width(int channels, double width)
     int scaled = (int)(channels * width + 0.5);
     return scaled > 0 ? scaled : 1;
 }
+
+const char *nn_model_fits_quarter(const void *config, nn_image_shape in)
+{
+    (void)config;
+    return in.h % 4 || in.w % 4 ? "wants sides that are multiples of 4" : NULL;
+}

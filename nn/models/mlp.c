@@ -45,6 +45,7 @@ static nn_node *forward(nn_tape *t, const void *state, nn_node *x)
 }
 
 const nn_model nn_model_mlp = {
-    "mlp", "two linear layers with BatchNorm, 512 and 256 units",
-    sizeof(mlp_config), settings, build, forward
+    .name = "mlp", .about = "two linear layers with BatchNorm, 512 and 256 units",
+    .config_size = sizeof(mlp_config), .settings = settings, .build = build,
+    .forward = forward
 };

@@ -134,11 +134,13 @@ static nn_node *forward(nn_tape *t, const void *state, nn_node *x)
 }
 
 const nn_model nn_model_resnet8 = {
-    "resnet8", "three stages of one basic block, 16-32-64 channels",
-    sizeof(resnet_config), settings, build8, forward
+    .name = "resnet8", .about = "three stages of one basic block, 16-32-64 channels",
+    .config_size = sizeof(resnet_config), .settings = settings, .build = build8,
+    .forward = forward
 };
 
 const nn_model nn_model_resnet18 = {
-    "resnet18", "four stages of two basic blocks, 64-128-256-512 channels",
-    sizeof(resnet_config), settings, build18, forward
+    .name = "resnet18", .about = "four stages of two basic blocks, 64-128-256-512 channels",
+    .config_size = sizeof(resnet_config), .settings = settings, .build = build18,
+    .forward = forward
 };
