@@ -286,6 +286,13 @@ static const struct { const char *name, *file, *record; } op_files[] = {
     { "wasserstein", "terms.gold", "wasserstein/0/y" },
     { "tree", "pairs.gold", "tree/0/y" },
     { "lid", "pairs.gold", "lid/0/0/1/y" },
+    { "gather", "quantops.gold", "gather/0/y" },
+    { "straight", "quantops.gold", "straight/0/y" },
+    { "rotation", "quantops.gold", "rotation/0/y" },
+    { "commit", "quantops.gold", "commit/0/y" },
+    { "fsq", "quantops.gold", "fsq/0/y" },
+    { "sign", "quantops.gold", "sign/0/y" },
+    { "bit_entropy", "quantops.gold", "bit_entropy/0/y" },
 };
 
 static int has_a_file(const char *name)

@@ -17,7 +17,7 @@
  *
  *   dx_ij += -de / n P (1 - P) (x_ij + gamma (E[w | bit j = 1] - E[w | bit j = 0]))
  *
- * p_i grows bit by bit: half 0 of a level is the level before times 1 - P, half 1 the same
+ * p_i grows bit by bit: half 0 of a level is the level before times 1 - P, half 1 that
  * times P.  On the way back w is folded over the bits that came later.  The difference of
  * E is thus a sum of differences, and nothing is lost where a bit is sure. */
 #include <math.h>
