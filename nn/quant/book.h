@@ -1,0 +1,74 @@
+#ifndef NN_QUANT_BOOK_H
+#define NN_QUANT_BOOK_H
+
+#include "nn/kern/members.h"
+#include "nn/quant/quant.h"
+#include "nn/rng.h"
+
+/* What the kinds with a table of K codes share: how the nearest is found, what rows and
+ * codes pay for their distance, where codes start, and what becomes of dead ones. */
+typedef struct nn_book_settings {       /* a kind's struct begins with this one */
+    nn_quant_common common;
+    int codes, metric;
+    double beta;
+} nn_book_settings;
+
+/* metric.  cosine: for the search alone, values and losses are those of the vectors and
+ * codes as they are.  unit: vectors and codes are scaled to length 1 first. */
+enum { NN_BOOK_EUCLID, NN_BOOK_COSINE, NN_BOOK_UNIT };
+
+#define NN_BOOK_ROWS \
+    NN_QUANT_ROWS, \
+    NN_SET_I(nn_book_settings, codes, 512, 1, 1 << 20, "K, the size of the codebook"), \
+    NN_SET_C(nn_book_settings, metric, NN_BOOK_EUCLID, "euclid|cosine|unit", \
+             "nearest by distance, by angle, or by both with everything of length 1"), \
+    NN_SET_F(nn_book_settings, beta, 0.25, 0, 1e6, \
+             "weight of the commitment, the encoder's side of the loss")
+
+int         nn_book_codes(const void *settings);        /* K: the `codes` of a kind */
+const char *nn_book_wrong(const void *settings);
+
+/* Of the rows of z among the codes (k, d); in the step arena. */
+const int *nn_book_search(nn_tape *t, const nn_book_settings *b, const nn_node *z,
+                          const float *code);
+/* unit: rows of length 1, for vectors and codes alike; otherwise x. */
+nn_node   *nn_book_scaled(nn_tape *t, const nn_book_settings *b, nn_node *x);
+
+/* Where codes start (spec 2, 5): a ball of radius 1/K around 0, as every public code has
+ * it; a normal cloud, N(0, 1/d); rows of the first batches; or their clusters. */
+enum { NN_BOOK_UNIFORM, NN_BOOK_NORMAL, NN_BOOK_DATA, NN_BOOK_KMEANS };
+#define NN_BOOK_INIT_WORDS "uniform|normal|data|kmeans"
+#define NN_BOOK_INIT_HELP \
+    "codes at the start: U(-1/K, 1/K), N(0, 1/d), vectors of the first batches, or" \
+    " their clusters"
+
+/* The two that need no data; zeros for the others. */
+void   nn_book_init(nn_store *s, nn_param *code, int init);
+/* How many rows the start wants, and the start: for data and kmeans. */
+size_t nn_book_rows(int init, size_t codes, size_t batch);
+void   nn_book_fill(int init, size_t k, size_t d, float *code, const float *z, size_t n,
+                    nn_rng *r, nn_arena *scratch);
+
+/* Random numbers of the quantiser whose hash of its name is given, at a step. */
+nn_rng nn_book_rng(const nn_quant_clock *clock, uint64_t hash);
+
+/* Hits of every code as a moving average of counts per step (spec 4, 5):
+ *
+ *   N_k <- g N_k + (1 - g) c_k
+ *
+ * and what is done about codes with N_k < tau = t n / K: each gets a row of the batch,
+ * drawn at random, and N_k = tau.  In the last tenth of a run, where it would only add
+ * noise, nothing is restarted. */
+typedef struct nn_restart { int *row, rows; } nn_restart;       /* codes, ascending */
+
+void       nn_usage_decay(size_t k, double decay, const nn_members *m, float *usage);
+nn_restart nn_restart_dead(size_t k, size_t d, float *usage, double share, const float *z,
+                           size_t n, const nn_quant_clock *clock, uint64_t hash,
+                           float *code, nn_arena *scratch);
+
+/* Lloyd's k-means from codes that are there already: every round moves each code to the
+ * mean of its rows; a code without rows stays.  code (k, d), z (n, d). */
+void nn_kmeans(size_t k, size_t d, float *code, const float *z, size_t n, int rounds,
+               nn_arena *scratch);
+
+#endif

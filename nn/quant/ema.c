@@ -1,0 +1,166 @@
+/* ema: a codebook of moving averages - VQ-VAE, 2017, appendix; formulas and defaults of
+ * spec 4 from public codes.
+ *
+ *   N_k <- g N_k + (1 - g) c_k                c_k: rows of code k in this step
+ *   M_k <- g M_k + (1 - g) sum of these rows
+ *   C_k <- M_k / N~_k                         N~_k = (N_k + eps) / (N + K eps) N, N = sum N_k
+ *   loss = beta mean |z - sg(q)|^2            no gradient reaches the codes
+ *
+ * With g = 0 a step is a round of k-means.  A code without rows stays where it is: M and N
+ * shrink alike, until N_k is as small as eps and the smoothed N~_k no longer follows; then
+ * the code would run to the origin.  So a code with N_k < 1e-3, a hundred eps, is left alone.
+ *
+ * N starts at the fair share n/K and M = N C.  (From N = 1 nothing falls below the limit of
+ * restarts for hundreds of steps; from N = 0, as some codes have it, the first
+ * step divides a small sum by a small count.)  metric=unit scales C to length 1 after
+ * each step. */
+#include <math.h>
+#include <string.h>
+
+#include "nn/base.h"
+#include "nn/kern/members.h"
+#include "nn/quant/book.h"
+
+typedef struct ema_config {
+    nn_book_settings book;
+    int init;
+    double decay, restart, eps;
+} ema_config;
+
+static const double least_count = 1e-3;
+
+static const nn_setting settings[] = {
+    NN_BOOK_ROWS,
+    NN_SET_C(ema_config, init, NN_BOOK_UNIFORM, NN_BOOK_INIT_WORDS, NN_BOOK_INIT_HELP),
+    NN_SET_F(ema_config, decay, 0.99, 0, 1, "g, the memory of counts and sums"),
+    NN_SET_F(ema_config, restart, 0, 0, 1,
+             "codes used less than this share of n/K get a random vector; 0: never"),
+    NN_SET_F(ema_config, eps, 1e-5, 0, 1, "of the smoothed counts"),
+    NN_SET_END
+};
+
+typedef struct ema {
+    const ema_config *set;
+    nn_param *code, *count, *sum;
+    uint64_t hash;
+    size_t k, d;
+} ema;
+
+static void *build(nn_store *s, const char *name, const void *config, int d)
+{
+    const ema_config *c = config;
+    const nn_shape shape = nn_shape2(c->book.codes, d);
+    ema *v = NN_NEW0(s->arena, ema, 1);
+
+    *v = (ema){ .set = c, .hash = nn_hash_name(name), .k = (size_t)c->book.codes,
+                .d = (size_t)d };
+    v->code = nn_store_add_in(s, name, "embedding.weight", NN_BUFFER, shape);
+    v->count = nn_store_add_in(s, name, "cluster_size", NN_BUFFER,
+                            nn_shape1(c->book.codes));
+    v->sum = nn_store_add_in(s, name, "embed_avg", NN_BUFFER, shape);
+    nn_book_init(s, v->code, c->init);
+    return v;
+}
+
+static nn_node *prepare(nn_tape *t, void *state, nn_node *z)
+{
+    const ema *v = state;
+    return nn_book_scaled(t, &v->set->book, z);
+}
+
+static nn_node *table(nn_tape *t, void *state)
+{
+    const ema *v = state;
+    return nn_book_scaled(t, &v->set->book, nn_leaf(t, v->code));
+}
+
+static nn_part quantise(nn_tape *t, void *state, nn_node *z)
+{
+    const ema *v = state;
+    nn_node *code = table(t, state);
+    nn_part p = { .index = nn_book_search(t, &v->set->book, z, code->val) };
+
+    p.q = nn_gather(t, code, p.index, nn_rows(z));
+    p.loss = nn_commit(t, z, p.q, (float)v->set->book.beta, 0);
+    return p;
+}
+
+/* M = N C, in exact step with each other. */
+static void multiply_sums(ema *v, size_t j)
+{
+    for (size_t i = 0; i < v->d; i++)
+        v->sum->val[j * v->d + i] = v->count->val[j] * v->code->val[j * v->d + i];
+}
+
+static size_t rows(const void *config, size_t batch)
+{
+    const ema_config *c = config;
+    size_t wanted = nn_book_rows(c->init, (size_t)c->book.codes, batch);
+    return wanted ? wanted : batch;
+}
+
+static void start(void *state, const float *z, size_t n, size_t batch,
+                  const nn_quant_clock *clock, nn_arena *scratch)
+{
+    ema *v = state;
+    nn_rng r = nn_book_rng(clock, v->hash);
+
+    if (nn_book_rows(v->set->init, v->k, batch))
+        nn_book_fill(v->set->init, v->k, v->d, v->code->val, z, n, &r, scratch);
+    nn_init_constant(v->count, (float)((double)batch / (double)v->k));
+    for (size_t j = 0; j < v->k; j++)
+        multiply_sums(v, j);
+}
+
+/* C_k <- M_k / N~_k, where there is something to divide by. */
+static void divide(ema *v)
+{
+    const double eps = v->set->eps, k = (double)v->k;
+    double total = 0;
+
+    for (size_t j = 0; j < v->k; j++)
+        total += (double)v->count->val[j];
+    for (size_t j = 0; j < v->k; j++) {
+        const double n = (double)v->count->val[j];
+        const double smooth = (n + eps) / (total + k * eps) * total;
+        float *c = v->code->val + j * v->d;
+        double square = 0;
+        if (n < least_count)
+            continue;
+        for (size_t i = 0; i < v->d; i++) {
+            c[i] = (float)((double)v->sum->val[j * v->d + i] / smooth);
+            square += (double)c[i] * (double)c[i];
+        }
+        for (size_t i = 0; v->set->book.metric == NN_BOOK_UNIT && square > 0 && i < v->d;
+             i++)
+            c[i] = (float)((double)c[i] / sqrt(square));
+    }
+}
+
+static int settle(void *state, const float *z, const int *index, size_t n,
+                  const nn_quant_clock *clock, nn_quant_moved *moved, nn_arena *scratch)
+{
+    ema *v = state;
+    const float keep = (float)v->set->decay, gain = (float)(1 - v->set->decay);
+    float *hit = NN_NEW(scratch, float, v->k * v->d);
+    nn_members m = nn_code_members(n, v->k, index, scratch);
+    (void)moved;
+
+    nn_code_sums(&m, v->d, z, 0, hit, scratch);
+    nn_usage_decay(v->k, v->set->decay, &m, v->count->val);
+    for (size_t i = 0; i < v->k * v->d; i++)
+        v->sum->val[i] = keep * v->sum->val[i] + gain * hit[i];
+    divide(v);
+    nn_restart dead = nn_restart_dead(v->k, v->d, v->count->val, v->set->restart, z, n,
+                                      clock, v->hash, v->code->val, scratch);
+    for (int i = 0; i < dead.rows; i++)
+        multiply_sums(v, (size_t)dead.row[i]);
+    return dead.rows;
+}
+
+const nn_quant nn_quant_ema = {
+    .name = "ema", .about = "codebook of moving averages (VQ-VAE, 2017)",
+    .config_size = sizeof(ema_config), .settings = settings, .codes = nn_book_codes,
+    .wrong = nn_book_wrong, .build = build, .prepare = prepare, .quantise = quantise,
+    .table = table, .rows = rows, .start = start, .settle = settle,
+};
