@@ -12,27 +12,11 @@
 #include <math.h>
 
 #include "metrics/met.h"
+#include "metrics/order.h"
 #include "metrics/sphere.h"
 #include "nn/elem.h"
 
 static const double part = 0.9;         /* the rest are outliers: the authors' advice */
-
-/* Shell sort with the gaps of Knuth, (3^k - 1) / 2 */
-static void ascend(double *x, int n)
-{
-    int gap = 1;
-
-    while (gap < n / 3)
-        gap = 3 * gap + 1;
-    for (; gap > 0; gap /= 3)
-        for (int i = gap; i < n; i++) {
-            double now = x[i];
-            int j = i;
-            for (; j >= gap && x[j - gap] > now; j -= gap)
-                x[j] = x[j - gap];
-            x[j] = now;
-        }
-}
 
 static double value(met_view *v)
 {
@@ -51,7 +35,7 @@ static double value(met_view *v)
         if (j + 1 < v->k)
             m[points++] = nn_log(ri[j + 1] / ri[j]);
     }
-    ascend(m, points);
+    met_ascend(m, points);
     for (int i = 1; i <= (int)(part * points); i++) {
         xx += m[i - 1] * m[i - 1];
         xy -= m[i - 1] * nn_log(1 - (double)i / points);
