@@ -39,7 +39,8 @@ static const char *verdict_colour(const ex_progress *p, met_verdict v)
 {
     static const char *const code[] = {
         [MET_HEALTHY] = "\033[32m", [MET_DIMENSIONAL] = "\033[33m",
-        [MET_COMPLETE] = "\033[31m", [MET_DIVERGED] = "\033[35m"
+        [MET_COMPLETE] = "\033[31m", [MET_CODEBOOK] = "\033[33m",
+        [MET_DIVERGED] = "\033[35m"
     };
     return paint(p, code[v]);
 }

@@ -190,7 +190,9 @@ void met_pca2(met_view *v, double *xy, double share[2]);
 extern const double met_least_std;      /* sqrt(d)*std below it is a complete collapse */
 
 typedef enum met_verdict {
-    MET_HEALTHY, MET_DIMENSIONAL, MET_COMPLETE, MET_DIVERGED
+    MET_HEALTHY, MET_DIMENSIONAL, MET_COMPLETE,
+    MET_CODEBOOK,                       /* of met_judge_codes, metrics/code.h */
+    MET_DIVERGED
 } met_verdict;
 
 typedef struct met_judged {

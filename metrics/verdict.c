@@ -19,7 +19,19 @@
  * of 0.15 of the untrained network's parts all runs but one (the toy without predictor,
  * .19, passes as healthy).  Training always lowers the rank, so a share of d alone would
  * call healthy runs collapsed.  Below 2 there is little more than one direction, whatever
- * the network had before: proposition S5 draws that line. */
+ * the network had before: proposition S5 draws that line.
+ *
+ * A codebook is judged by itself:
+ *
+ *   codebook dying         used < half of what uniform chance hits in as many draws
+ *   healthy                otherwise
+ *
+ * Chance and not K is the measure, because few draws cannot hit many codes.  Half, since
+ * then a book of half the size would have served: an index costs a bit that says nothing.
+ * It also parts the small trials of 256 and 512 codes that the limit was set with (one or
+ * two seeds each): plain and moving-average books reach .02 to .23 of K (one, in two
+ * dimensions, .44), those that are restarted or moved as a whole .57 to 1. */
+#include "metrics/code.h"
 #include "metrics/met.h"
 
 #include <math.h>
@@ -83,12 +95,30 @@ met_judged met_judge(double loss, double std, double erank, double untrained_era
     return j;
 }
 
+static const double least_used = 0.5;
+
+met_judged met_judge_codes(const met_usage *u)
+{
+    double chance = u->usage_max * u->k;
+    met_judged j = { .verdict = MET_HEALTHY };
+
+    if (u->used < least_used * chance)
+        j.verdict = MET_CODEBOOK;
+    if (u->n > 0)
+        snprintf(j.why, sizeof j.why, "%.0f of %.0f codes used, chance would reach %.0f",
+                 u->used, u->k, chance);
+    else
+        snprintf(j.why, sizeof j.why, "no vector was quantised");
+    return j;
+}
+
 const char *met_verdict_word(met_verdict v)
 {
     static const char *const word[] = {
         [MET_HEALTHY] = "healthy",
         [MET_DIMENSIONAL] = "dimensional collapse",
         [MET_COMPLETE] = "complete collapse",
+        [MET_CODEBOOK] = "codebook dying",
         [MET_DIVERGED] = "diverged",
     };
     return word[v];
