@@ -29,6 +29,8 @@ const nn_setting data_setting_table[] = {
              "shapes: training images to generate; a fifth as many for the test"),
     NN_SET_B(data_settings, normalise, 1,
              "subtract the set's mean and divide by its deviation, per channel"),
+    NN_SET_B(data_settings, symmetric, 0,
+             "pixels from -1 to 1 instead, as some autoencoders have them"),
     NN_SET_END
 };
 
@@ -67,11 +69,10 @@ nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                        nearest ? nearest : "", nearest ? "'?" : "");
     }
     NN_TRY(found->load(s, seed, a, train, test, err));
-    if (!s->normalise)
-        for (int j = 0; j < 3; j++) {
-            train->mean[j] = test->mean[j] = 0;
-            train->std[j] = test->std[j] = 1;
-        }
+    for (int j = 0; j < 3 && (s->symmetric || !s->normalise); j++) {
+        train->mean[j] = test->mean[j] = s->symmetric ? 0.5f : 0;
+        train->std[j] = test->std[j] = s->symmetric ? 0.5f : 1;
+    }
     return NN_OK;
 }
 

@@ -177,6 +177,7 @@ static const char *component(int section, int i)
     switch (section) {
     case EX_METHOD: return i < ssl_method_count() ? ssl_method_at(i)->name : NULL;
     case EX_MODEL:  return i < nn_model_count() ? nn_model_at(i)->name : NULL;
+    case EX_QUANTISER: return i < nn_quant_count() ? nn_quant_at(i)->name : NULL;
     case EX_DATA:   return i < data_source_count() ? data_source_at(i)->name : NULL;
     case EX_OPTIM:  return i < opt_method_count() ? opt_method_at(i)->name : NULL;
     default:        return NULL;
@@ -185,7 +186,8 @@ static const char *component(int section, int i)
 
 /* What a section means when the file does not choose; a method is always chosen. */
 static const char *const usual[EX_SECTIONS] = {
-    [EX_MODEL] = "conv3", [EX_DATA] = "fashion-mnist", [EX_OPTIM] = "sgd"
+    [EX_MODEL] = "conv3", [EX_QUANTISER] = "vq", [EX_DATA] = "fashion-mnist",
+    [EX_OPTIM] = "sgd"
 };
 
 const char *ex_usual(int section)
@@ -197,8 +199,8 @@ static nn_status choose(const ex_reader *r, ex_config *c, int section)
 {
     enum { MOST = 64 };
     static const char *const noun[EX_SECTIONS] = {
-        [EX_METHOD] = "method", [EX_MODEL] = "model", [EX_DATA] = "data set",
-        [EX_OPTIM] = "optimiser"
+        [EX_METHOD] = "method", [EX_MODEL] = "model", [EX_QUANTISER] = "quantiser",
+        [EX_DATA] = "data set", [EX_OPTIM] = "optimiser"
     };
     ex_section *s = &c->section[section];
     const char *known[MOST + 1], *want = usual[section];
@@ -249,6 +251,50 @@ static void fill(nn_arena *a, ex_section *s, const char *name, const nn_setting 
     nn_setting_defaults(table, at);
 }
 
+/* The section of a codebook, if the method has one. */
+static nn_status choose_quantiser(const ex_reader *r, ex_config *c)
+{
+    static const nn_setting none[] = { NN_SET_END };
+    ex_section *s = &c->section[EX_QUANTISER];
+    char at[EX_PLACE];
+
+    if (c->method->quantises) {
+        NN_TRY(choose(r, c, EX_QUANTISER));
+        const nn_quant *kind = nn_quant_find(s->chosen);
+        void *config = nn_arena_zero(r->arena, kind->config_size);
+        fill(r->arena, s, "quantiser", kind->settings, config);
+        c->quantiser = (nn_quant_plan){ kind, config };
+        return NN_OK;
+    }
+    fill(r->arena, s, "quantiser", none, NULL);
+    for (int i = 0; i < r->count; i++)
+        if (r->list[i].section == EX_QUANTISER)
+            return nn_fail(r->err, NN_ECONFIG,
+                           "%s: quantiser means nothing to %s, which has no codebook;"
+                           " method.name=vqvae has one",
+                           ex_place(r->file, r->list[i].mark, at, sizeof at),
+                           c->method->name);
+    return NN_OK;
+}
+
+/* A method that decodes needs a model that can. */
+static nn_status check_decodes(const ex_reader *r, const ex_config *c)
+{
+    char at[EX_PLACE], all[200] = "";
+    size_t used = 0;
+
+    if (!c->method->decodes || c->model->decode)
+        return NN_OK;
+    for (int i = 0; i < nn_model_count() && used < sizeof all; i++)
+        if (nn_model_at(i)->decode)
+            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
+                                     used ? ", " : "", nn_model_at(i)->name);
+    return nn_fail(r->err, NN_ECONFIG, "%s: %s needs a model that makes images again, which"
+                   " %s does not; model.name is one of %s",
+                   ex_config_where(c, EX_MODEL, "name", at, sizeof at), c->method->name,
+                   c->model->name, all);
+}
+
 static nn_status choose_all(const ex_reader *r, ex_config *c)
 {
     static const nn_setting none[] = { NN_SET_END };
@@ -279,7 +325,8 @@ static nn_status choose_all(const ex_reader *r, ex_config *c)
     fill(a, &s[EX_CHECKPOINT], "checkpoint", ex_saving_table, &c->checkpoint);
     fill(a, &s[EX_MEMORY], "memory", ex_memory_table, &c->memory);
     c->data.name = c->source->name;
-    return NN_OK;
+    NN_TRY(check_decodes(r, c));
+    return choose_quantiser(r, c);
 }
 
 /* What `add` names, in the order of addons.def: equal runs have equal digests. */
@@ -532,6 +579,11 @@ static void make_label(const ex_reader *r, ex_config *c)
     if (c->label[0])
         return;
     label_settings(c, &c->section[EX_METHOD], "", c->method->config_size, r->arena);
+    if (c->quantiser.kind) {
+        add_to_label(c, "%s", c->quantiser.kind->name);
+        label_settings(c, &c->section[EX_QUANTISER], "", c->quantiser.kind->config_size,
+                       r->arena);
+    }
     if (c->label[0] == 0)
         add_to_label(c, "%s", c->method->name);
     for (int i = EX_SECTIONS; i < EX_ALL_SECTIONS; i++) {

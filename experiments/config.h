@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "data/data.h"
 #include "nn/model.h"
+#include "nn/quant/quant.h"
 #include "optim/opt.h"
 #include "ssl/objective.h"
 
@@ -56,8 +57,9 @@ typedef enum ex_origin { EX_DEFAULT, EX_RECIPE, EX_FILE, EX_COMMAND } ex_origin;
 
 typedef struct ex_mark { ex_origin from; int line; } ex_mark;   /* line 0: not a file */
 
-enum { EX_TOP, EX_METHOD, EX_MODEL, EX_DATA, EX_AUGMENT, EX_OPTIM, EX_METRICS, EX_ALARM,
-       EX_INIT, EX_CHECKPOINT, EX_MEMORY, EX_SECTIONS };
+/* EX_QUANTISER is empty, but for its name, where the method has no codebook. */
+enum { EX_TOP, EX_METHOD, EX_MODEL, EX_QUANTISER, EX_DATA, EX_AUGMENT, EX_OPTIM,
+       EX_METRICS, EX_ALARM, EX_INIT, EX_CHECKPOINT, EX_MEMORY, EX_SECTIONS };
 
 /* Regulariser i of addons.def, if `add` names it, is section EX_SECTIONS + i, "add.NAME";
  * so the order in the file does not matter.  The rest of these sections is empty.  There
@@ -79,6 +81,7 @@ typedef struct ex_config {
     const ssl_method *method;   void *method_config;
     ssl_extra extra[SSL_MAX_ADDONS]; int extras;    /* `add:`, in the order of addons.def */
     const nn_model *model;      void *model_config;
+    nn_quant_plan quantiser;    /* kind NULL: the method has no codebook */
     const data_source *source;  data_settings data;
     const opt_method *optimiser; opt_settings optim;
     data_augment augment;

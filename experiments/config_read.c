@@ -15,7 +15,7 @@
 enum { MOST_BYTES = 1 << 20 };
 
 const char *const ex_section_name[EX_SECTIONS + 1] = {
-    "", "method", "model", "data", "augment", "optim", "metrics", "alarm",
+    "", "method", "model", "quantiser", "data", "augment", "optim", "metrics", "alarm",
     "init", "checkpoint", "memory", NULL
 };
 
@@ -68,8 +68,8 @@ const char *ex_section_text(int section, char *out, size_t size)
 
 int ex_has_choice(int section)
 {
-    return section == EX_METHOD || section == EX_MODEL || section == EX_DATA
-        || section == EX_OPTIM;
+    return section == EX_METHOD || section == EX_MODEL || section == EX_QUANTISER
+        || section == EX_DATA || section == EX_OPTIM;
 }
 
 const char *ex_meant(const char *nearest, char *out, size_t size)

@@ -161,8 +161,8 @@ static void put_extras(FILE *f, const ex_config *c)
 
 const char *ex_config_yaml(const ex_config *c, nn_arena *a)
 {
-    static const int order[] = { EX_METHOD, EX_MODEL,   EX_DATA,  EX_AUGMENT,
-                                 EX_OPTIM,  EX_TOP,     EX_METRICS, EX_ALARM,
+    static const int order[] = { EX_METHOD, EX_MODEL, EX_QUANTISER, EX_DATA, EX_AUGMENT,
+                                 EX_OPTIM,  EX_TOP,   EX_METRICS,   EX_ALARM,
                                  EX_INIT,   EX_CHECKPOINT, EX_MEMORY };
     char *text = NULL;
     size_t bytes = 0;
@@ -173,6 +173,8 @@ const char *ex_config_yaml(const ex_config *c, nn_arena *a)
                "# digest %s\n", c->digest);
     for (size_t i = 0; i < NN_COUNT(order); i++) {
         const ex_section *s = &c->section[order[i]];
+        if (order[i] == EX_QUANTISER && !s->chosen)
+            continue;
         if (s->name[0])
             fprintf(f, "%s:\n", s->name);
         if (s->chosen)
@@ -264,6 +266,13 @@ void ex_config_help(FILE *out)
                 strcmp(m->name, ex_usual(EX_MODEL)) == 0 ? " (default)" : "", m->about);
         if (m->settings)
             help_table(out, "model", m->settings);
+    }
+    fputs("\nquantiser: of methods with a codebook\n", out);
+    for (int i = 0; i < nn_quant_count(); i++) {
+        const nn_quant *q = nn_quant_at(i);
+        fprintf(out, "\nquantiser.name: %s%s - %s\n", q->name,
+                strcmp(q->name, ex_usual(EX_QUANTISER)) == 0 ? " (default)" : "", q->about);
+        help_table(out, "quantiser", q->settings);
     }
     fputs("\ndata.name\n", out);
     for (int i = 0; i < data_source_count(); i++)

@@ -187,17 +187,78 @@ double ex_linear(ex_evaluator *e)
                      test->label, test->n, &run->scratch);
 }
 
+/* Pixels in 0 .. 1 again. */
+static void to_pixels(const data_images *d, size_t count, const float *x, float *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = x[i] * d->std[i % (size_t)d->c] + d->mean[i % (size_t)d->c];
+}
+
+/* Codes and reconstructions of all held-out images, whatever metrics.samples is: how much
+ * of a codebook is used is a matter of how long one looks. */
+static void look_at_codes(ex_evaluator *e, ex_code_figures *f)
+{
+    ex_run *run = e->run;
+    const ex_config *c = run->config;
+    const data_images *d = &run->test;
+    const size_t pixels = (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    nn_arena *a = &run->scratch;
+    const size_t mark = nn_arena_mark(a);
+    float *truth = NN_NEW(a, float, pixels * (size_t)e->part),
+          *made = NN_NEW(a, float, pixels * (size_t)e->part);
+    ex_codes_look look =
+        ex_codes_open(&run->codes, f, (met_image_size){ d->h, d->w, d->c }, a);
+    nn_tape *t = &run->tape;
+
+    t->mode = NN_EVAL;
+    t->record = 0;
+    for (int i = 0; split(d->n, c->top.batch, i) < d->n && !stopped(e); i++) {
+        const int from = split(d->n, c->top.batch, i);
+        const int n = split(d->n, c->top.batch, i + 1) - from;
+        ssl_views v = { .count = 1 };
+        nn_quantised found;
+        data_plain(d, NULL, from, n, e->image);
+        nn_node *x = nn_input(t, nn_shape4(n, d->h, d->w, d->c), e->image, 0);
+        ssl_objective_encode(t, &run->objective, &v, 0, x);
+        nn_node *again = c->method->reconstruct(t, run->objective.heads, &v, 0, &found);
+        to_pixels(d, pixels * (size_t)n, e->image, truth);
+        to_pixels(d, pixels * (size_t)n, again->val, made);
+        ex_codes_see(&look, &found, (size_t)n, truth, made, a);
+        nn_tape_reset(t);
+    }
+    t->mode = NN_TRAIN;
+    t->record = 1;
+    if (!stopped(e))
+        ex_codes_close(&look, a);
+    nn_arena_rewind(a, mark);
+}
+
+/* What the figures keep between evaluations. */
+static void reserve_figures(const ex_evaluator *e, ex_figures *f)
+{
+    ex_run *run = e->run;
+    nn_arena *a = &run->forever;
+    const size_t pixels = (size_t)run->test.h * (size_t)run->test.w * (size_t)run->test.c;
+
+    if (f->map)
+        return;
+    f->points = least(e->n, EX_MAP_POINTS);
+    f->map = NN_NEW0(a, double, 2 * f->points);
+    f->spectrum_z = NN_NEW0(a, double, run->d);
+    f->spectrum_h = NN_NEW0(a, double, run->r);
+    if (run->codes.parts) {
+        f->codes.original = NN_NEW(a, float, EX_SHOWN * pixels);
+        f->codes.made = NN_NEW(a, float, EX_SHOWN * pixels);
+        f->codes.probe = NN_NEW(a, int, run->codes.parts * EX_PROBED);
+    }
+}
+
 int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
 {
     ex_run *run = e->run;
     int std = ex_metric_index("collapse/std"), erank = ex_metric_index("collapse/erank");
 
-    if (!f->map) {
-        f->points = least(e->n, EX_MAP_POINTS);
-        f->map = NN_NEW0(&run->forever, double, 2 * f->points);
-        f->spectrum_z = NN_NEW0(&run->forever, double, run->d);
-        f->spectrum_h = NN_NEW0(&run->forever, double, run->r);
-    }
+    reserve_figures(e, f);
     f->n = e->n;
     f->d = run->d;
     f->r = run->r;
@@ -221,11 +282,15 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
         measure(e, e->h, run->r, f->h, f->spectrum_h, NULL);
     if (!stopped(e))
         f->knn = knn_of(e, &f->online);
+    if (run->codes.parts && !stopped(e))
+        look_at_codes(e, &f->codes);
     if (stopped(e))
         return 0;
     f->judged =
         met_judge(loss, std >= 0 ? f->z[std] : NAN, erank >= 0 ? f->z[erank] : NAN,
                   e->untrained_erank, e->n, run->d);
+    if (run->codes.parts && f->judged.verdict < MET_COMPLETE)
+        f->judged = ex_codes_judge(&f->codes);
     return 1;
 }
 

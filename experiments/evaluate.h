@@ -17,6 +17,7 @@ typedef struct ex_figures {
     double *spectrum_z, *spectrum_h;    /* (d), (r): eigenvalues of unit rows */
     double *map; int points;            /* (points, 2) */
     double share[2];
+    ex_code_figures codes;              /* parts = 0: no codebook */
 } ex_figures;
 
 /* Buffers for evaluations, taken from the forever arena once. */

@@ -46,6 +46,30 @@ void ex_run_probe(ex_run *run, const nn_node *h, const data_batch *b, int n,
     nn_arena_rewind(scratch, mark);
 }
 
+/* What a model asks of the images, and a codebook of the map: known once there are some. */
+static nn_status check_shapes(const ex_config *c, nn_image_shape in, nn_err *err)
+{
+    const char *why = c->model->fits ? c->model->fits(c->model_config, in) : NULL;
+    char at[512];
+
+    if (!why)
+        return NN_OK;
+    return nn_fail(err, NN_ECONFIG, "%s: %s %s, but those of %s are %d x %d",
+                   ex_config_where(c, EX_MODEL, "name", at, sizeof at), c->model->name, why,
+                   c->source->name, in.h, in.w);
+}
+
+static nn_status check_codes(const ex_config *c, int r, nn_err *err)
+{
+    char at[512], why[256];
+
+    if (!nn_quant_refuses(&c->quantiser, r, why, sizeof why))
+        return NN_OK;
+    return nn_fail(err, NN_ECONFIG, "%s: quantiser %s on %d columns (model %s): %s",
+                   ex_config_where(c, EX_QUANTISER, "name", at, sizeof at),
+                   c->quantiser.kind->name, r, c->model->name, why);
+}
+
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
 {
     char at[512];
@@ -68,8 +92,16 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
 
     const nn_image_shape shape = { run->train.h, run->train.w, run->train.c };
     run->store = (nn_store){ .arena = &run->forever, .seed = (uint64_t)c->top.seed };
+    NN_TRY(check_shapes(c, shape, err));
     run->model_state = c->model->build(&run->store, c->model_config, shape, &run->r);
     run->backbone = run->store.count;
+    if (c->method->decodes)
+        c->model->build_decoder(&run->store, run->model_state);
+    if (c->quantiser.kind)
+        NN_TRY(check_codes(c, run->r, err));
+    run->objective.quantiser = c->quantiser;
+    run->objective.model = c->model;
+    run->objective.model_state = run->model_state;
     for (run->objective.extras = 0; run->objective.extras < c->extras;
          run->objective.extras++)
         run->objective.extra[run->objective.extras] = c->extra[run->objective.extras];
@@ -86,6 +118,8 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     run->network = run->store.count;
     if (c->metrics.online)
         add_probe(run);
+    if (c->quantiser.kind)
+        run->codes = ex_codes_of(&run->store, ssl_objective_quantiser(&run->objective));
     run->opt = opt_new(c->optimiser, &c->optim, &run->store);
     run->loader = data_loader_new(&run->forever, &run->train, &c->augment,
                                   (uint64_t)c->top.seed, c->top.batch,
@@ -121,12 +155,15 @@ nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
     const ssl_objective *o = &run->objective;
     const nn_shape shape = nn_shape4(n, run->train.h, run->train.w, run->train.c);
 
-    *v = (ssl_views){ .count = o->views, .terms = v->terms, .clock = v->clock };
+    *v = (ssl_views){ .count = o->views, .terms = v->terms, .found = v->found,
+                      .clock = v->clock };
     if (v->clock.steps == 0)
         v->clock = ex_run_clock(run, (long)b->epoch * run->steps + b->step);
     for (int k = 0; k < v->count; k++) {
         nn_node *x = nn_input(t, shape, b->view[k], 0);
-        ssl_objective_view(t, o, v, k, c->model->forward(t, run->model_state, x));
+        nn_node *h = c->method->decodes ? ssl_objective_encode(t, o, v, k, x)
+                                        : c->model->forward(t, run->model_state, x);
+        ssl_objective_view(t, o, v, k, h);
     }
     for (int k = 0; run->target_state && k < v->count; k++) {
         nn_node *x = nn_input(t, shape, b->view[k], 0);
@@ -174,6 +211,58 @@ void ex_run_reserve(ex_run *run, const data_batch *b)
     t->profile = before.profile;
 }
 
+static void forget(void *ctx, const nn_quant_moved *m)
+{
+    opt_forget(ctx, m->param, m->row, m->rows);
+}
+
+/* Codes that no gradient moves, and what the step tells of all of them. */
+static void settle_codes(ex_run *run, const nn_quantised *found, long step)
+{
+    const nn_quant_clock clock = { .step = step,
+                                   .steps = (long)run->config->top.epochs * run->steps };
+    const int restarts =
+        nn_quantiser_settle(ssl_objective_quantiser(&run->objective), found, &clock, forget,
+                            run->opt, &run->scratch);
+    ex_codes_step(&run->codes, found, step, restarts);
+}
+
+void ex_run_start(ex_run *run)
+{
+    const ex_config *c = run->config;
+    nn_quantiser *u = ssl_objective_quantiser(&run->objective);
+    const nn_quant_clock clock = { .steps = (long)c->top.epochs * run->steps };
+    const size_t mark = nn_arena_mark(&run->scratch);
+    nn_tape *t = &run->tape;
+    size_t n = 0, each = 0, wanted = 1;
+    float *z = NULL;
+
+    if (!u)
+        return;
+    t->mode = NN_BATCH;
+    t->record = 0;
+    for (int i = 0; i < run->steps && n < wanted; i++) {
+        data_batch b = data_loader_get(run->loader, 0, i);
+        nn_node *x = nn_input(t, nn_shape4(b.n, run->train.h, run->train.w, run->train.c),
+                              b.view[0], 0);
+        nn_node *map = c->model->encode(t, run->model_state, x);
+        if (!z) {
+            each = (size_t)nn_rows(map);
+            wanted = nn_quantiser_rows(u, each);
+            z = NN_NEW(&run->scratch, float, (wanted + each) * (size_t)run->r);
+        }
+        memcpy(z + n * (size_t)run->r, map->val, sizeof *z * nn_count(map));
+        n += each;
+        nn_tape_reset(t);
+    }
+    t->mode = NN_TRAIN;
+    t->record = 1;
+    if (wanted)
+        nn_quantiser_start(u, z, n, each, &clock, &run->scratch);
+    nn_arena_rewind(&run->scratch, mark);
+    ex_codes_turn(&run->codes, NULL, &run->scratch);
+}
+
 ex_step ex_run_step(ex_run *run, const data_batch *b)
 {
     const ex_config *c = run->config;
@@ -181,7 +270,8 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
     nn_tape *t = &run->tape;
     ex_step done = { .lr = opt_lr(&c->optim, c->top.batch, step, run->steps,
                                   c->top.epochs), .alignment = NAN };
-    ssl_views v = { .terms = &done.terms };
+    nn_quantised found;
+    ssl_views v = { .terms = &done.terms, .found = &found };
 
     double from = nn_profile_from(t->profile);
     nn_store_zero_grad(&run->store);
@@ -202,6 +292,11 @@ ex_step ex_run_step(ex_run *run, const data_batch *b)
         from = nn_profile_from(t->profile);
         done.bad = nn_store_bad_grad(&run->store);
         nn_profile_part(t->profile, "gradients finite?", from);
+        if (!done.bad && run->codes.parts) {
+            from = nn_profile_from(t->profile);
+            settle_codes(run, &found, step);
+            nn_profile_part(t->profile, "codebook", from);
+        }
         from = nn_profile_from(t->profile);
         if (!done.bad) {
             opt_step(run->opt, done.lr, opt_peak_lr(&c->optim, c->top.batch), step);

@@ -1,6 +1,7 @@
 #ifndef EX_RUN_H
 #define EX_RUN_H
 
+#include "experiments/codes.h"
 #include "experiments/config.h"
 #include "metrics/met.h"
 #include "nn/tape.h"
@@ -22,6 +23,7 @@ typedef struct ex_run {
     data_loader *loader;
     opt_state *opt;
     met_online probe;                   /* beside the method; d = 0: none */
+    ex_codes codes;                     /* of its codebook; parts = 0: none */
     int steps;                          /* per epoch */
     uint64_t train_print, test_print;   /* fingerprints of the data */
 } ex_run;
@@ -31,9 +33,13 @@ typedef struct ex_run {
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
 void      ex_run_free(ex_run *run);
 
+/* Before the first step of a new run: a codebook that starts from data gets the vectors of
+ * the first batches, and the watch over the codes begins. */
+void      ex_run_start(ex_run *run);
+
 /* The forward passes of every view and the loss, recorded on a tape.  n images of each
- * view.  Fills *v but for v->terms, which is the caller's (NULL: not wanted), and v->clock
- * where the caller pretends another one (steps > 0). */
+ * view.  Fills *v but for v->terms and v->found, which are the caller's (NULL: not wanted),
+ * and v->clock where the caller pretends another one (steps > 0). */
 nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
                      ssl_views *v);
 

@@ -153,12 +153,44 @@ static json_t *snapshot_head(const ex_run *run, int points)
                      pairs(run));
 }
 
-static json_t *snapshot(const ex_epoch *e, const ex_figures *f)
+/* Images in 0 .. 1 as bytes. */
+static json_t *pictures(const float *x, size_t n)
 {
-    return json_pack("{s:i, s:o, s:o, s:o, s:o}", "epoch", e->epoch, "spectrum_z",
+    uint8_t *bytes = malloc(n + 1);
+
+    NN_NEED(bytes, "out of memory: %zu bytes of pictures", n);
+    for (size_t i = 0; i < n; i++) {
+        const float v = floorf(x[i] * 255 + 0.5f);
+        bytes[i] = (uint8_t)(v > 0 ? v < 255 ? v : 255 : 0);
+    }
+    json_t *s = base64(bytes, n);
+    free(bytes);
+    return s;
+}
+
+/* How the codes are used, part by part, and what the decoder makes of images. */
+static void add_codes_shot(json_t *shot, const ex_run *run, const ex_code_figures *f)
+{
+    const size_t pixels = (size_t)run->test.h * (size_t)run->test.w * (size_t)run->test.c;
+    json_t *bins = json_array();
+
+    for (int k = 0; k < f->parts; k++)
+        json_array_append_new(bins, numbers(f->part[k].bins, MET_CODE_BINS));
+    json_object_set_new(shot, "code_bins", bins);
+    json_object_set_new(shot, "original", pictures(f->original, pixels * (size_t)f->shown));
+    json_object_set_new(shot, "made", pictures(f->made, pixels * (size_t)f->shown));
+    json_object_set_new(shot, "shown", json_integer(f->shown));
+}
+
+static json_t *snapshot(const ex_run *run, const ex_epoch *e, const ex_figures *f)
+{
+    json_t *shot = json_pack("{s:i, s:o, s:o, s:o, s:o}", "epoch", e->epoch, "spectrum_z",
                      numbers(f->spectrum_z, f->d), "spectrum_h",
                      numbers(f->spectrum_h, f->r), "map", numbers(f->map, 2 * f->points),
                      "share", numbers(f->share, 2));
+    if (shot && run->codes.parts)
+        add_codes_shot(shot, run, &f->codes);
+    return shot;
 }
 
 /* ---- status -------------------------------------------------------------------------
@@ -271,6 +303,42 @@ void ex_log_memory(ex_log *l)
 /* ---- lines --------------------------------------------------------------------------
  */
 
+static const char *const image_name[] = { "recon/mse", "recon/nmse", "recon/psnr",
+                                          "recon/ssim" };
+enum { IMAGE_FIGURES = NN_COUNT(image_name) };
+
+static void image_figures(const met_images *m, double out[IMAGE_FIGURES])
+{
+    const double figure[IMAGE_FIGURES] = { m->mse, m->nmse, m->psnr, m->ssim };
+    memcpy(out, figure, sizeof figure);
+}
+
+/* Means over the parts, and where there are several, each part's: code/s1/usage. */
+static void add_codes(json_t *line, const ex_run *run, const ex_code_figures *f)
+{
+    double image[IMAGE_FIGURES];
+    char name[96], part[16];
+
+    if (!run->codes.parts)
+        return;
+    json_object_set_new(line, "code/K", json_integer((json_int_t)run->codes.k));
+    json_object_set_new(line, "code/D", json_integer((json_int_t)run->codes.d));
+    json_object_set_new(line, "code/parts", json_integer(run->codes.parts));
+    json_object_set_new(line, "code/restarts", number(f->restarts));
+    for (int i = 0; i < ex_code_figure_count(); i++)
+        json_object_set_new(line, ex_code_figure_name(i), number(ex_code_figure(f, -1, i)));
+    for (int k = 0; run->codes.parts > 1 && k < run->codes.parts; k++)
+        for (int i = 0; i < ex_code_figure_count(); i++) {
+            const char *full = ex_code_figure_name(i), *leaf = strrchr(full, '/') + 1;
+            nn_quantiser_part_name(run->codes.quantiser, k, part, sizeof part);
+            snprintf(name, sizeof name, "%.*s%s/%s", (int)(leaf - full), full, part, leaf);
+            json_object_set_new(line, name, number(ex_code_figure(f, k, i)));
+        }
+    image_figures(&f->images, image);
+    for (int i = 0; i < IMAGE_FIGURES; i++)
+        json_object_set_new(line, image_name[i], number(image[i]));
+}
+
 static json_t *metrics_line(const ex_run *run, const ex_epoch *e, const ex_figures *f)
 {
     char name[64];
@@ -296,6 +364,7 @@ static json_t *metrics_line(const ex_run *run, const ex_epoch *e, const ex_figur
         snprintf(name, sizeof name, "h/%s", met_metric_at(i)->name);
         json_object_set_new(line, name, number(f->h[i]));
     }
+    add_codes(line, run, &f->codes);
     json_object_set_new(line, "eval/knn", number(f->knn));
     json_object_set_new(line, "eval/linear", number(f->linear));
     if (run->probe.d)
@@ -315,7 +384,7 @@ static void add_line(ex_log *l, json_t *line)
 
 void ex_log_epoch(ex_log *l, const ex_epoch *e, const ex_figures *f, const char *sha256)
 {
-    json_t *line = metrics_line(l->run, e, f), *shot = snapshot(e, f);
+    json_t *line = metrics_line(l->run, e, f), *shot = snapshot(l->run, e, f);
     if (sha256)
         json_object_set_new(line, "weights_sha256", json_string(sha256));
     add_line(l, line);
@@ -336,6 +405,7 @@ void ex_log_diverged(ex_log *l, const ex_epoch *e, const ex_figures *f, const ch
         none.z[i] = none.h[i] = NAN;
     none.knn = none.linear = none.online = NAN;
     none.linear_bank = 0;
+    ex_codes_none(&none.codes);
     none.judged.verdict = MET_DIVERGED;
     snprintf(none.judged.why, sizeof none.judged.why, "%s", why);
     add_line(l, metrics_line(l->run, e, &none));
@@ -383,6 +453,20 @@ static double figure(const json_t *line, const char *key)
     return json_is_number(x) ? json_number_value(x) : NAN;
 }
 
+/* The means over the parts, as the parts' own. */
+static void recall_codes(const json_t *line, const ex_run *run, ex_code_figures *f)
+{
+    f->parts = run->codes.parts;
+    for (int k = 0; k < f->parts; k++)
+        for (int i = 0; i < ex_code_figure_count(); i++)
+            *ex_code_figure_at(f, k, i) = figure(line, ex_code_figure_name(i));
+    f->images = (met_images){ .mse = figure(line, "recon/mse"),
+                              .nmse = figure(line, "recon/nmse"),
+                              .psnr = figure(line, "recon/psnr"),
+                              .ssim = figure(line, "recon/ssim") };
+    f->restarts = figure(line, "code/restarts");
+}
+
 void ex_log_recall(const ex_log *l, ex_figures *f)
 {
     const json_t *line = l->last;
@@ -402,6 +486,8 @@ void ex_log_recall(const ex_log *l, ex_figures *f)
         snprintf(name, sizeof name, "h/%s", met_metric_at(i)->name);
         f->h[i] = figure(line, name);
     }
+    if (l->run->codes.parts)
+        recall_codes(line, l->run, &f->codes);
     f->knn = figure(line, "eval/knn");
     f->linear = figure(line, "eval/linear");
     f->online = figure(line, "eval/online");

@@ -167,6 +167,7 @@ static nn_status measure_untrained(job *j)
 {
     double from = ex_seconds();
 
+    ex_run_start(&j->run);
     ex_evaluate_untrained(&j->evaluator, &j->figures);
     count_memory(j, &j->evaluated);
     j->at.base = (ex_baselines){
@@ -177,6 +178,8 @@ static nn_status measure_untrained(job *j)
     j->at.untrained_erank = j->evaluator.untrained_erank;
     if (asked_to_stop)
         return stopped_early(j);
+    if (j->run.codes.parts)
+        ex_codes_turn(&j->run.codes, &j->figures.codes, &j->run.scratch);
     ex_profile_lap(&j->profile, "start: untrained network and raw pixels");
     ex_log_baseline(&j->log, &j->at.base, &j->evaluator);
 
@@ -432,12 +435,14 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
                        " good checkpoint is %s/" EX_LAST " (epoch %d, step %d)",
                        j->figures.judged.why, e->epoch, e->lr, j->folder.checkpoints,
                        j->saver.saved.epoch + 1, j->saver.saved.step);
-    j->at.collapsed = v == MET_DIMENSIONAL || v == MET_COMPLETE ? j->at.collapsed + 1 : 0;
+    j->at.collapsed = v == MET_HEALTHY ? 0 : j->at.collapsed + 1;
     int stop = alarm_stops(j);
     if (!probe(j, last || stop)) {
         j->at.collapsed = collapsed;
         return NN_EAGAIN;
     }
+    if (j->run.codes.parts)
+        ex_codes_turn(&j->run.codes, &j->figures.codes, &j->run.scratch);
     count_memory(j, &j->evaluated);
     e->eval_seconds = j->last_evaluation = ex_seconds() - from;
     ex_profile_lap(&j->profile, "evaluation");

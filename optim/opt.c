@@ -244,6 +244,16 @@ void opt_step(opt_state *st, double lr, double first_lr, long step)
     nn_par_run(st->pieces, update, st);
 }
 
+void opt_forget(opt_state *st, const nn_param *p, const int *row, int rows)
+{
+    const size_t cols = nn_shape_count(&p->shape) / (size_t)p->shape.dim[0];
+
+    for (tensor *t = st->list; t < st->list + st->tensors; t++)
+        for (int k = 0; t->param == p && k < st->method->slots; k++)
+            for (int i = 0; i < rows; i++)
+                memset(t->slot[k] + (size_t)row[i] * cols, 0, sizeof(float) * cols);
+}
+
 int opt_buffer_count(const opt_state *st)
 {
     return (int)st->tensors * st->method->slots;

@@ -100,6 +100,10 @@ opt_state *opt_new(const opt_method *m, const opt_settings *o, nn_store *s);
  * counts from 0.  Gradients are left as they are. */
 void opt_step(opt_state *st, double lr, double first_lr, long step);
 
+/* Zeros in the state of some rows of a tensor: what it holds was learnt by numbers that
+ * somebody else has overwritten.  A tensor without state is left alone. */
+void opt_forget(opt_state *st, const nn_param *p, const int *row, int rows);
+
 /* The buffers, for a checkpoint: "conv1.weight.momentum", of the parameter's shape. */
 typedef struct opt_buffer {
     const char *name;

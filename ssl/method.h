@@ -1,15 +1,18 @@
 #ifndef SSL_METHOD_H
 #define SSL_METHOD_H
 
-#include "nn/layer.h"
-#include "nn/setting.h"
+#include "nn/model.h"
+#include "nn/quant/quant.h"
 
 /* A self-supervised method: heads on a representation, and a loss over views.  A
  * regulariser: a loss that is added to any method's.  Neither knows anything of optimiser,
  * data or log.  One file each, one line in methods.def or addons.def.
  *
  *   h = f(x)    z = embed(h)    p = predict(z)          of each view x
- *   and, from a slowly following copy of f and embed (the momentum target), th and tz */
+ *   and, from a slowly following copy of f and embed (the momentum target), th and tz
+ *
+ * A method that decodes is given x and the map of an autoencoder, whose mean is h, and asks
+ * the model for images again. */
 enum { SSL_MAX_VIEWS = 4, SSL_MAX_TERMS = 16 };
 
 /* Where training stands; step and steps count over the whole run. */
@@ -28,8 +31,13 @@ typedef struct ssl_views {
     nn_node *p[SSL_MAX_VIEWS];          /* given predictions; losses ask ssl_predict */
     nn_node *th[SSL_MAX_VIEWS];         /* of the target, without gradient; NULL where */
     nn_node *tz[SSL_MAX_VIEWS];         /* the method has none */
+    nn_node *x[SSL_MAX_VIEWS];          /* images (N, h, w, c), and maps (N, h', w', r): */
+    nn_node *map[SSL_MAX_VIEWS];        /* for a method that decodes, otherwise NULL */
+    const nn_model *model;              /* decodes: model->decode(t, model_state, map) */
+    const void *model_state;
     ssl_clock clock;
     ssl_terms *terms;                   /* NULL: nobody asks */
+    nn_quantised *found;                /* what a codebook found; NULL: nobody asks */
     const struct ssl_method *method;    /* whose predictor makes p, and its heads */
     const void *heads;
 } ssl_views;
@@ -53,6 +61,14 @@ typedef struct ssl_method {
     double   (*momentum)(const void *config, const ssl_clock *clock);
     int      (*views)(const void *config);          /* NULL: 2 */
     int      least_d;                   /* columns of z below which there is no loss */
+    /* Autoencoders.  decodes: it wants a model that makes images of maps.  quantises: it
+     * has a codebook between the two, which build_quantiser creates on maps of r columns;
+     * `reconstruct` gives the images of view k, and tells what the codebook found. */
+    int      decodes, quantises;
+    void     (*build_quantiser)(nn_store *s, void *heads, const nn_quant_plan *plan, int r);
+    nn_quantiser *(*quantiser)(const void *heads);
+    nn_node *(*reconstruct)(nn_tape *t, const void *heads, const ssl_views *v, int k,
+                            nn_quantised *found);
 } ssl_method;
 
 /* A regulariser adds its own weighted loss to a method's.  NULL from `loss`: nothing in

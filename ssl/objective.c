@@ -27,6 +27,23 @@ void ssl_objective_build(ssl_objective *o, nn_store *s, const ssl_method *m,
     o->heads = m->build(s, config, r, &o->d);
     if (m->build_predictor)
         m->build_predictor(s, o->heads);
+    if (m->build_quantiser)
+        m->build_quantiser(s, o->heads, &o->quantiser, r);
+}
+
+nn_quantiser *ssl_objective_quantiser(const ssl_objective *o)
+{
+    return o->method->quantiser ? o->method->quantiser(o->heads) : NULL;
+}
+
+nn_node *ssl_objective_encode(nn_tape *t, const ssl_objective *o, ssl_views *v, int k,
+                              nn_node *x)
+{
+    v->x[k] = x;
+    v->map[k] = o->model->encode(t, o->model_state, x);
+    v->model = o->model;
+    v->model_state = o->model_state;
+    return nn_globalpool(t, v->map[k]);
 }
 
 void ssl_objective_target(ssl_objective *o, nn_store *s, int r)

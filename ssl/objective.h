@@ -16,6 +16,9 @@ typedef struct ssl_objective {
     int views;
     ssl_extra extra[SSL_MAX_ADDONS];    /* in the order of addons.def */
     int extras;
+    nn_quant_plan quantiser;            /* before build, of a method that quantises */
+    const nn_model *model;              /* before the first view, of one that decodes */
+    const void *model_state;
 } ssl_objective;
 
 /* Whether the method, with these settings, wants a momentum target. */
@@ -27,6 +30,14 @@ void     ssl_objective_build(ssl_objective *o, nn_store *s, const ssl_method *m,
                              const void *config, int r);
 /* The target's heads; their tensors are created in *s. */
 void     ssl_objective_target(ssl_objective *o, nn_store *s, int r);
+
+/* Its codebook, built by ssl_objective_build; NULL: the method has none. */
+nn_quantiser *ssl_objective_quantiser(const ssl_objective *o);
+
+/* Encodes images x (N, h, w, c) with the model of a method that decodes: fills x and map of
+ * view k, and returns h, the mean of the map. */
+nn_node *ssl_objective_encode(nn_tape *t, const ssl_objective *o, ssl_views *v, int k,
+                              nn_node *x);
 
 /* Puts h of view k on its way: v->h[k], z[k], and where p will come from. */
 void     ssl_objective_view(nn_tape *t, const ssl_objective *o, ssl_views *v, int k,
