@@ -278,6 +278,22 @@ START_TEST(straight_gives_the_codes_and_passes_the_gradient_to_the_bit)
 }
 END_TEST
 
+/* The value is a view of the codes: who keeps it keeps them. */
+START_TEST(pinning_the_value_keeps_the_codes)
+{
+    static const int index[3] = { 2, 0, 2 };
+    const float *table = normal(12, 1), *z = normal(12, 2);
+    start();
+    nn_node *q = nn_gather(&tape, input(3, 4, table), index, 3);
+    nn_node *x = nn_scale(&tape, 2, input(3, 4, z));
+    nn_node *y = nn_pin(_i ? nn_rotation(&tape, x, q) : nn_straight(&tape, x, q));
+    nn_backward(nn_mean(&tape, y));
+    ck_assert_ptr_eq(y->val, q->val);
+    for (int i = 0; i < 3; i++)
+        ck_assert_mem_eq(y->val + 4 * i, table + 4 * index[i], 4 * sizeof *table);
+}
+END_TEST
+
 /* dz = s R' dy: |dz| = s |dy|, and dz.z = dy.(s R z) = dy.q, so that the angle of dz with
  * z is that of dy with q.  The 1e-5 of the specification; a float32 is off by 6e-8. */
 START_TEST(rotation_keeps_angles_and_stretches_by_the_ratio_of_lengths)
@@ -556,6 +572,20 @@ START_TEST(bit_entropy_knows_its_extremes)
 }
 END_TEST
 
+/* A bit with x = 4 tau s z = 50 is 1 but for t = exp(-50), far below what 1 + t can hold:
+ * h = t + x t, h' = -x t, to within t itself.  Rounded to float32 once or twice. */
+START_TEST(the_entropy_of_a_bit_that_is_sure_keeps_its_digits)
+{
+    const float z[1] = { 5 };
+    const double t = exp(-50);
+    start();
+    nn_node *x = input(1, 1, z), *e = nn_bit_entropy(&tape, x, 0.25f, 10, 0, 1);
+    ck_assert_double_eq_tol((double)nn_item(e), 51 * t, 1e-7 * 51 * t);
+    nn_backward(e);
+    ck_assert_double_eq_tol((double)x->grad[0], -10 * 50 * t, 1e-7 * 500 * t);
+}
+END_TEST
+
 START_TEST(bit_entropy_refuses_what_it_cannot_do)
 {
     static const float set[][4] = { { 0, 1, 1, 3 }, { 1, 0, 1, 3 }, { 1, 1, -1, 3 },
@@ -662,6 +692,7 @@ Suite *suite_quantops(void)
     tcase_add_loop_test(tc,
                         rotation_keeps_angles_and_stretches_by_the_ratio_of_lengths, 0,
                         SIZES);
+    tcase_add_loop_test(tc, pinning_the_value_keeps_the_codes, 0, 2);
     tcase_add_loop_test(tc, rotation_maps_vectors_to_their_codes, 0, 4);
     tcase_add_loop_test(tc, rotation_goes_straight_where_there_is_none, 0, 2);
     tcase_add_test(tc, rotation_bounds_lengths_below);
@@ -679,6 +710,7 @@ Suite *suite_quantops(void)
     tcase_add_test(tc, sign_puts_zero_below);
     tcase_add_loop_test(tc, bit_entropy_is_that_of_the_corners, 0, 7);
     tcase_add_loop_test(tc, bit_entropy_knows_its_extremes, 0, 3);
+    tcase_add_test(tc, the_entropy_of_a_bit_that_is_sure_keeps_its_digits);
     tcase_add_loop_test_raise_signal(tc, bit_entropy_refuses_what_it_cannot_do, SIGABRT,
                                      0, 5);
     suite_add_tcase(s, tc);
