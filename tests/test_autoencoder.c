@@ -78,8 +78,8 @@ static nn_node *gaussian_nll(nn_node *const *in, const float *set)
     return nn_gaussian_nll(&tape, in[0], in[1], in[2]);
 }
 
-/* Tolerances relative to the largest element.  Convolutions: sums of up to 3 x 3 x 33 terms
- * are off by sqrt(k) 2^-24 = 1e-6, Winograd's tiles by ten times that (test_golden.c).
+/* Tolerances relative to the largest element.  Convolutions: sums of up to 3 x 3 x 33
+ * terms are off by sqrt(k) 2^-24 = 1e-6, Winograd's tiles by ten times that.
  * All others are a few roundings of 2^-24 = 6e-8, or sums in double; upsample and clamp
  * move values. */
 static const struct subject {
@@ -181,7 +181,7 @@ static void gelu_at(float x, double *y, double *slope)
     nn_tape_reset(&tape);
 }
 
-/* The four bounds that gelu.c states, against erfc of the C library in double. */
+/* The three bounds that gelu.c states, against erfc of the C library in double. */
 static void gelu_holds(float at, double *worst)
 {
     const double x = (double)at, half_root = sqrt(0.5), pi = acos(-1);
@@ -193,7 +193,7 @@ static void gelu_holds(float at, double *worst)
     worst[0] = fmax(worst[0], off / fmax(fabs(x), 1));
     worst[1] = fmax(worst[1], fabs(slope - want_slope));
     if (x < 0 && fabs(want) >= (double)FLT_MIN)
-        worst[2] = fmax(worst[2], off / fabs(want) * 0x1p24 / (4 + x * x));
+        worst[2] = fmax(worst[2], off / fabs(want) * 0x1p24 / (6 + x * x));
 }
 
 START_TEST(gelu_keeps_the_bounds_it_states)
@@ -210,9 +210,8 @@ START_TEST(gelu_keeps_the_bounds_it_states)
         gelu_holds(x, worst);
         gelu_holds(-x, worst);
     }
-    printf("worst %g %g %g\n", worst[0], worst[1], worst[2]);
-    ck_assert_double_le(worst[0], 1.2e-7);
-    ck_assert_double_le(worst[1], 2e-7);
+    ck_assert_double_le(worst[0], 1e-7);
+    ck_assert_double_le(worst[1], 1.8e-7);
     ck_assert_double_le(worst[2], 1);
 }
 END_TEST
@@ -403,7 +402,8 @@ START_TEST(images_that_cannot_be_halved_twice_are_refused)
     static const nn_image_shape no[] = { { 30, 28, 1 }, { 28, 31, 1 }, { 1, 1, 3 } };
     for (int i = 0; i < nn_model_count(); i++) {
         const nn_model *m = nn_model_at(i);
-        ck_assert_msg(!m->fits == (strncmp(m->name, "autoencoder", 11) != 0), "%s", m->name);
+        const int halves = strncmp(m->name, "autoencoder", 11) == 0;
+        ck_assert_msg(!!m->fits == halves, "%s", m->name);
         ck_assert_msg(!m->encode == !m->decode && !m->encode == !m->build_decoder, "%s",
                       m->name);
         if (!m->fits)
@@ -424,8 +424,8 @@ START_TEST(a_model_is_not_built_for_images_that_do_not_fit)
 END_TEST
 
 /* PyTorch's U(-b, b), b = 1 / sqrt(cout 4 4) (its fan_in of a ConvTranspose2d; tried
- * with 2.13).  131,072 and 32,768 numbers: the largest is within 1e-3 of b but for a
- * chance of e^-32. */
+ * with 2.13).  131,072 and 3,072 numbers: the largest is above 0.99 b but for a chance of
+ * 0.99^3072 = 4e-14. */
 START_TEST(transposed_convolutions_start_as_those_of_pytorch)
 {
     static const struct { const char *name; int fan_in; } want[] = {
@@ -450,12 +450,14 @@ END_TEST
 
 /* ---- tables and teams -------------------------------------------------------------- */
 
-/* Map, images and every gradient of model `i`, one step on images that wake a team. */
+/* Images and every gradient of a step of model i / 2 on images that wake a team.  Every
+ * table takes its turn: 40 channels instead of 128. */
 static outcome outcome_of(int i)
 {
     whole w = found(models[i / 2]);
-    if (i == 1)
-        *(int *)(void *)(w.config + w.model->settings[4].at) = 1;       /* upsample */
+    const float slim[] = { 40, 10, 2, 64, (float)(i & 1) };     /* up: both kinds */
+    if (i < 2)
+        set_first(&w, &(golden_record){ .n = 5, .val = (float *)slim });
     build(&w, images[i & 1]);
     start();
     nn_shape shape = nn_shape4(5, images[i & 1].h, images[i & 1].w, images[i & 1].c);
@@ -545,7 +547,8 @@ Suite *suite_autoencoder(void)
     tcase_add_test(tc, gelu_keeps_the_bounds_it_states);
     tcase_add_test(tc, gelu_and_clamp_let_a_nan_be_seen);
     tcase_add_test(tc, the_likelihood_rests_where_the_variance_is_that_of_the_errors);
-    tcase_add_test_raise_signal(tc, a_kernel_smaller_than_its_padding_is_refused, SIGABRT);
+    tcase_add_test_raise_signal(tc, a_kernel_smaller_than_its_padding_is_refused,
+                                SIGABRT);
     suite_add_tcase(s, tc);
     tc = tcase_create("models");
     tcase_add_loop_test(tc, networks_and_their_gradients_match_pytorch, 0, MODELS);

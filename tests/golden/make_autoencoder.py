@@ -148,23 +148,22 @@ def mlp_autoencoder(h, w, c, hidden=64, dim=16):
                 nn.Unflatten(1, (c, h, w))])
 
 
-def ours(name, value, image):
-    """Our name and layout: a linear layer sees pixels in order (h, w, c), and the
-    Flatten of the script takes a place that ours does not count."""
+def ours(value, image):
+    """Our layout: a linear layer sees pixels in order (h, w, c)."""
     c, h, w = image
     if value.dim() == 2 and value.shape[1] == h * w * c:
         value = value.reshape(-1, c, h, w).permute(0, 2, 3, 1).reshape(len(value), -1)
     elif value.dim() <= 2 and len(value) == h * w * c:
         value = value.reshape(c, h, w, -1).permute(1, 2, 0, 3).reshape(value.shape)
-    return name, nhwc(value)
+    return nhwc(value)
 
 
-def model(gold, name, net, settings, n, image, seed):
+def model(gold, name, net, settings, n, image, seed, spread=0.05):
     g = rng(seed)
     mlp = name.startswith("mlp")
     with torch.no_grad():
         for p in net.parameters():
-            p.copy_((p + 0.05 * torch.randn(p.shape, generator=g)).float().double())
+            p.copy_((p + spread * torch.randn(p.shape, generator=g)).float().double())
     x = draw(g, n, *image)
     code = net.encoder(x)
     y = net.decoder(code)
@@ -178,11 +177,11 @@ def model(gold, name, net, settings, n, image, seed):
     gold.put(f"{name}/h", code.mean((2, 3)))
     gold.put(f"{name}/set", settings)
     for k, p, d in zip(names, leaves, grads[1:]):
-        if mlp and k.startswith("encoder."):
+        if mlp and k.startswith("encoder."):            # ours does not count Flatten
             k = k.replace("encoder.1.", "encoder.0.").replace("encoder.3.", "encoder.2.")
         for what, v in (("weight", p), ("grad", d)):
-            k2, v = ours(k, v, image)
-            gold.put(f"{name}/{what}/{k2}", v)
+            gold.put(f"{name}/{what}/{k}", ours(v, image))
+    return y
 
 
 def models(gold):
@@ -196,8 +195,9 @@ def models(gold):
     for i, (s, n, image) in enumerate([((7, 1), 2, (3, 8, 12)), ((5, 0), 3, (1, 12, 8))]):
         c, h, w = image
         torch.manual_seed(530 + i)
-        model(gold, f"autoencoder_toy/{i}", autoencoder_toy(h, w, c, *s), s, n, image,
-              540 + i)
+        y = model(gold, f"autoencoder_toy/{i}", autoencoder_toy(h, w, c, *s), s, n,
+                  image, 540 + i, spread=0.25)
+        assert (y.abs() == 1).any() if s[1] else (y.abs() > 1).any()    # clamp is seen
     for i, (s, n, image) in enumerate([((12, 5), 4, (3, 5, 4)), ((9, 3), 3, (1, 3, 7))]):
         c, h, w = image
         torch.manual_seed(550 + i)
