@@ -39,7 +39,8 @@ static double log1p_of(double x)
     return u == 1 ? x : nn_log(u) * (x / (u - 1));
 }
 
-/* 1 - exp(y) for y <= 0, by the same device where the difference would cancel */
+/* 1 - exp(y) for y <= 0, -infinity too; by the same device where the difference would
+ * cancel */
 static double one_less_exp(double y)
 {
     double e = nn_exp(y);
@@ -51,7 +52,7 @@ static double one_less_exp(double y)
 
 static double chance(double k, double n)
 {
-    return k == 1 ? 1 : one_less_exp(n * log1p_of(-1 / k));
+    return one_less_exp(n * log1p_of(-1 / k));
 }
 
 static double total(size_t k, const float *count)

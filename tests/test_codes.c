@@ -175,6 +175,13 @@ START_TEST(bins_are_centred_on_powers_of_two)
     ck_assert(b[MET_CODE_FAIR - 3] == 0.125);               /* .1 */
     met_code_histogram(1, one, b);
     ck_assert(b[MET_CODE_FAIR] == 1);
+
+    static float only[8192], rare[2] = { 1, 1 << 24 };      /* beyond both ends */
+    only[5] = 3;
+    met_code_histogram(8192, only, b);
+    ck_assert(b[MET_CODE_BINS - 1] == 1.0 / 8192);
+    met_code_histogram(2, rare, b);
+    ck_assert(b[1] == 0.5 && b[MET_CODE_FAIR + 1] == 0.5);
 }
 END_TEST
 
@@ -309,10 +316,11 @@ END_TEST
 /* Lengths 1, 2 and 100: the median is 2, and the limit .02. */
 START_TEST(movement_is_measured_by_the_median_length)
 {
-    static const float before[3] = { 1, -2, 100 }, zero[3];
-    static const float far[3] = { 1.03f, -2.03f, 100.03f }, close[3] = { 1.01f, -2, 100 };
+    static const float before[3] = { 1, 100, -2 }, zero[3], grown[3] = { 1.03f, 300, -200 };
+    static const float far[3] = { 1.03f, 100.03f, -2.03f }, close[3] = { 1.01f, 100, -2 };
 
     ck_assert(met_code_moved(3, 1, before, far, &arena) == 1);
+    ck_assert(met_code_moved(3, 1, before, grown, &arena) == 1);
     ck_assert(met_code_moved(3, 1, before, close, &arena) == 0);
     ck_assert(met_code_moved(3, 1, before, before, &arena) == 0);
     ck_assert(met_code_moved(3, 1, zero, zero, &arena) == 0);
@@ -500,12 +508,14 @@ END_TEST
 START_TEST(relative_error_is_one_at_the_mean_and_none_of_a_constant)
 {
     static const float z[4] = { 1, 3, 5, 7 }, mean[4] = { 4, 4, 4, 4 };
-    static const float same[4] = { .1f, .1f, .1f, .1f };
     met_code_loss e = loss_of(1, 4, z, mean, 4);
     ck_assert(e.relative == 1 && e.error == 5 && e.z_rms == sqrt(21));
     ck_assert(loss_of(1, 4, z, z, 3).relative == 0);
 
-    e = loss_of(1, 4, same, mean, 3);
+    float *same = NN_NEW(&arena, float, 3000), *other = normal(3000, 1);
+    for (int i = 0; i < 3000; i++)
+        same[i] = i % 3 + .1f;
+    e = loss_of(3, 1000, same, other, 99);
     ck_assert(isnan(e.relative) && e.error > 0);
     ck_assert(isnan(loss_of(1, 0, z, z, 1).error));
 }
