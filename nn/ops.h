@@ -141,6 +141,11 @@ nn_node *nn_rotation(nn_tape *t, nn_node *z, nn_node *q);
  * side of weight 0 gets no gradient. */
 nn_node *nn_commit(nn_tape *t, nn_node *z, nn_node *q, float to_z, float to_q);
 
+/* gain.c, by rows of x (n, d): less its own mean; and g_i x_ij + b_i with constants g and
+ * b of n elements, which outlive the step. */
+nn_node *nn_centre(nn_tape *t, nn_node *x);
+nn_node *nn_gain(nn_tape *t, nn_node *x, const float *g, const float *b);
+
 /* fsq.c: column j of z (n, d) rounded to levels[j] levels -> (n, d); d <= NN_FSQ_MOST,
  * 3 <= levels[j] <= NN_FSQ_LEVELS, copied.  With L levels a value is u / (L / 2) in
  * float32, u one of the L integers from -(L / 2) on, L / 2 rounded down. */

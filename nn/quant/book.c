@@ -4,10 +4,8 @@
 #include <string.h>
 
 #include "nn/base.h"
+#include "nn/par.h"
 #include "nn/quant/search.h"
-
-/* Lloyd rounds of the start, as in the public codes (spec 5). */
-enum { ROUNDS = 10 };
 
 /* No restart in the last tenth of a run: the books that are compared are settled ones. */
 static const double last_part = 0.1;
@@ -58,7 +56,7 @@ void nn_book_init(nn_store *s, nn_param *code, int init)
 
 size_t nn_book_rows(int init, size_t codes, size_t batch)
 {
-    if (init != NN_BOOK_DATA && init != NN_BOOK_KMEANS)
+    if (init == NN_BOOK_UNIFORM || init == NN_BOOK_NORMAL)
         return 0;
     return codes > batch ? codes : batch;
 }
@@ -88,9 +86,12 @@ static void draw_rows(size_t k, size_t d, float *code, const float *z, size_t n,
 void nn_book_fill(int init, size_t k, size_t d, float *code, const float *z, size_t n,
                   nn_rng *r, nn_arena *scratch)
 {
-    draw_rows(k, d, code, z, n, r, scratch);
-    if (init == NN_BOOK_KMEANS)
-        nn_kmeans(k, d, code, z, n, ROUNDS, scratch);
+    if (init == NN_BOOK_PLUSPLUS)
+        nn_kmeans_plusplus(k, d, code, z, n, r, scratch);
+    else
+        draw_rows(k, d, code, z, n, r, scratch);
+    if (init != NN_BOOK_DATA)
+        nn_kmeans(k, d, code, z, n, NN_BOOK_ROUNDS, scratch);
 }
 
 void nn_kmeans(size_t k, size_t d, float *code, const float *z, size_t n, int rounds,
@@ -114,6 +115,26 @@ void nn_kmeans(size_t k, size_t d, float *code, const float *z, size_t n, int ro
         nn_arena_rewind(scratch, inner);
     }
     nn_arena_rewind(scratch, mark);
+}
+
+double nn_kmeans_fit(size_t k, size_t d, float *code, const float *z, size_t n, int rounds,
+                     nn_rng *r, nn_arena *scratch)
+{
+    const size_t mark = nn_arena_mark(scratch);
+    float *dist = NN_NEW(scratch, float, n);
+    double *part = NN_NEW(scratch, double, n);
+    const nn_search s = { .n = n, .k = k, .d = d, .z = z, .code = code, .dist = dist,
+                          .index = NN_NEW(scratch, int, n) };
+
+    nn_kmeans_plusplus(k, d, code, z, n, r, scratch);
+    nn_kmeans(k, d, code, z, n, rounds, scratch);
+    nn_search_nearest(&s, scratch);
+    for (size_t i = 0; i < n; i++)
+        part[i] = (double)dist[i];
+    nn_fold_double(part, n, 1);
+    const double left = part[0];
+    nn_arena_rewind(scratch, mark);
+    return left;
 }
 
 void nn_usage_decay(size_t k, double decay, const nn_members *m, float *usage)

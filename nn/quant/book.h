@@ -35,16 +35,18 @@ const int *nn_book_search(nn_tape *t, const nn_book_settings *b, const nn_node *
 nn_node   *nn_book_scaled(nn_tape *t, const nn_book_settings *b, nn_node *x);
 
 /* Where codes start (spec 2, 5): a ball of radius 1/K around 0, as every public code has
- * it; a normal cloud, N(0, 1/d); rows of the first batches; or their clusters. */
-enum { NN_BOOK_UNIFORM, NN_BOOK_NORMAL, NN_BOOK_DATA, NN_BOOK_KMEANS };
-#define NN_BOOK_INIT_WORDS "uniform|normal|data|kmeans"
+ * it; a normal cloud, N(0, 1/d); rows of the first batches; or their clusters, found by
+ * NN_BOOK_ROUNDS of k-means (as in the public codes) from rows drawn alike or far apart. */
+enum { NN_BOOK_UNIFORM, NN_BOOK_NORMAL, NN_BOOK_DATA, NN_BOOK_KMEANS, NN_BOOK_PLUSPLUS };
+enum { NN_BOOK_ROUNDS = 10 };
+#define NN_BOOK_INIT_WORDS "uniform|normal|data|kmeans|kmeans++"
 #define NN_BOOK_INIT_HELP \
     "codes at the start: U(-1/K, 1/K), N(0, 1/d), vectors of the first batches, or" \
-    " their clusters"
+    " their clusters (++: from vectors far apart)"
 
 /* The two that need no data; zeros for the others. */
 void   nn_book_init(nn_store *s, nn_param *code, int init);
-/* How many rows the start wants, and the start: for data and kmeans. */
+/* How many rows the start wants, and the start: for the other three. */
 size_t nn_book_rows(int init, size_t codes, size_t batch);
 void   nn_book_fill(int init, size_t k, size_t d, float *code, const float *z, size_t n,
                     nn_rng *r, nn_arena *scratch);
@@ -70,5 +72,25 @@ nn_restart nn_restart_dead(size_t k, size_t d, float *usage, double share, const
  * mean of its rows; a code without rows stays.  code (k, d), z (n, d). */
 void nn_kmeans(size_t k, size_t d, float *code, const float *z, size_t n, int rounds,
                nn_arena *scratch);
+
+/* Where it can start (seeds.c): k rows of z, each drawn with a probability that goes with
+ * w_i times the squared distance from the rows drawn before; k-means++ of Arthur and
+ * Vassilvitskii, 2007.  Mirrored: from those and their opposites.  Rows of weight 0 or that
+ * are not finite are left out; where no row is away from all seeds, one comes again. */
+typedef struct nn_seeds {
+    size_t k, d, n;                     /* all above 0 */
+    const float *z;                     /* (n, d) */
+    const float *weight;                /* n, 0 or more; NULL: all 1 */
+    int mirrored;
+} nn_seeds;
+
+void nn_seeds_draw(const nn_seeds *s, float *code, nn_rng *r, nn_arena *scratch);
+void nn_kmeans_plusplus(size_t k, size_t d, float *code, const float *z, size_t n,
+                        nn_rng *r, nn_arena *scratch);
+
+/* From those seeds, `rounds` of k-means: the sum of the squared distances that are left,
+ * NaN if a row is not finite. */
+double nn_kmeans_fit(size_t k, size_t d, float *code, const float *z, size_t n, int rounds,
+                     nn_rng *r, nn_arena *scratch);
 
 #endif

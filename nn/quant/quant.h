@@ -69,6 +69,8 @@ typedef struct nn_quant {
     int         (*columns)(const void *config);
     const char *(*wrong)(const void *config);
     int own_gradient;                   /* 1: q brings its gradient to z itself */
+    /* 1: q is more than its index tells (a gain, an offset); table holds the shapes */
+    int side_information;
     /* Parameters and buffers "name.*" for rows of d columns. */
     void    *(*build)(nn_store *s, const char *name, const void *config, int d);
     /* What is done to rows before the first stage; NULL: nothing. */
@@ -122,6 +124,7 @@ int  nn_quantiser_parts(const nn_quantiser *u);
 int  nn_quantiser_codes(const nn_quantiser *u);         /* K of one part */
 int  nn_quantiser_columns(const nn_quantiser *u);       /* of one part */
 int  nn_quantiser_has_book(const nn_quantiser *u);      /* 1: codes are a table */
+int  nn_quantiser_decodes(const nn_quantiser *u);       /* 1: indices alone give q back */
 const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out, size_t size);
 
 /* z (n, D).  What is random (dropped stages) follows the clock, in training alone.  A row
@@ -143,7 +146,7 @@ int    nn_quantiser_settle(nn_quantiser *u, const nn_quantised *found,
                            nn_arena *scratch);
 
 /* Decodes: index (parts, n) -> q (n, D), the value of nn_quantised.q to the bit.  -1: the
- * stage adds nothing. */
+ * stage adds nothing.  Only where nn_quantiser_decodes. */
 void   nn_quantiser_decode(nn_quantiser *u, const int *index, size_t n, float *q,
                            nn_arena *scratch);
 

@@ -117,6 +117,11 @@ int nn_quantiser_has_book(const nn_quantiser *u)
     return u->plan.kind->table != NULL;
 }
 
+int nn_quantiser_decodes(const nn_quantiser *u)
+{
+    return !u->plan.kind->side_information;
+}
+
 const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out, size_t size)
 {
     const int stages = u->set->stages, group = part / stages, stage = part % stages;
@@ -264,6 +269,8 @@ void nn_quantiser_decode(nn_quantiser *u, const int *index, size_t n, float *q,
     nn_tape t;
     nn_node *all = NULL;
 
+    NN_NEED(nn_quantiser_decodes(u), "decode: indices of %s do not tell all of a vector",
+            u->plan.kind->name);
     open_tape(&t, scratch);
     for (int g = 0; g < u->set->groups; g++) {
         nn_node *one = decode_group(&t, u, g, index, n);
