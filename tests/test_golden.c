@@ -293,6 +293,8 @@ static const struct { const char *name, *file, *record; } op_files[] = {
     { "fsq", "quantops.gold", "fsq/0/y" },
     { "sign", "quantops.gold", "sign/0/y" },
     { "bit_entropy", "quantops.gold", "bit_entropy/0/y" },
+    { "centre", "gain.gold", "centre/0/y" },
+    { "gain", "gain.gold", "gain/0/y" },
 };
 
 static int has_a_file(const char *name)

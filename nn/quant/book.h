@@ -25,6 +25,10 @@ enum { NN_BOOK_EUCLID, NN_BOOK_COSINE, NN_BOOK_UNIT };
     NN_SET_F(nn_book_settings, beta, 0.25, 0, 1e6, \
              "weight of the commitment, the encoder's side of the loss")
 
+/* Elements from which a loop over them is worth a team: what one core moves while a team
+ * starts. */
+enum { NN_BOOK_TEAM = 16384 };
+
 int         nn_book_codes(const void *settings);        /* K: the `codes` of a kind */
 const char *nn_book_wrong(const void *settings);
 

@@ -24,7 +24,7 @@ static double dot(size_t d, const float *a, const float *b)
 static void split(const nn_gain_shapes *s, const float *v, size_t n, float *u, float *b)
 {
     const size_t d = s->d;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * s->d > NN_BOOK_TEAM)
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
         for (size_t j = i * d; j < i * d + d; j++)
@@ -63,7 +63,7 @@ static size_t assign(const nn_gain_shapes *s, const float *u, size_t n, int *ind
     };
     const size_t lost = nn_search_nearest(&search, scratch);
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * s->d > NN_BOOK_TEAM)
     for (size_t i = 0; i < n; i++) {
         const float *ui = u + i * d;
         index[i] %= (int)s->k;
@@ -94,7 +94,7 @@ size_t nn_gain_shape_encode(const nn_gain_shapes *s, const float *v, size_t n,
 void nn_gain_shape_decode(const nn_gain_shapes *s, nn_gain_codes c, size_t n, float *v)
 {
     const size_t d = s->d;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * s->d > NN_BOOK_TEAM)
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
             v[i * d + j] = c.gain[i] * s->shape[(size_t)c.index[i] * d + j] + c.offset[i];
@@ -128,7 +128,7 @@ void nn_gain_shape_seed(const nn_gain_shapes *s, const float *v, size_t n, nn_rn
                              .mirrored = s->two_sided };
 
     split(s, v, n, u, weight);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * s->d > NN_BOOK_TEAM)
     for (size_t i = 0; i < n; i++) {
         weight[i] = (float)dot(d, u + i * d, u + i * d);
         normalise(s, u + i * d, u + i * d);
@@ -162,7 +162,7 @@ static void update(const nn_gain_shapes *s, const float *u, size_t n, const int 
     float *pull = NN_NEW(scratch, float, n * d), *sum = NN_NEW(scratch, float, s->k * d);
     const nn_members m = nn_code_members(n, s->k, index, scratch);
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * s->d > NN_BOOK_TEAM)
     for (size_t i = 0; i < n; i++)
         for (size_t j = i * d; j < i * d + d; j++)
             pull[j] = facing(s, gain[i]) * u[j];

@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "nn/elem.h"
+#include "nn/quant/book.h"
 #include "nn/quant/compress.h"
 
 enum { MOST = 127 };
@@ -60,7 +61,7 @@ static int steps_of(const nn_int8 *s, double a)
 
 void nn_int8_encode(const nn_int8 *s, const float *x, size_t n, int8_t *q)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > NN_BOOK_TEAM)
     for (size_t i = 0; i < n; i++) {
         const int steps = steps_of(s, fabs((double)x[i]));
         q[i] = (int8_t)(x[i] < 0 ? -steps : steps);
@@ -70,7 +71,7 @@ void nn_int8_encode(const nn_int8 *s, const float *x, size_t n, int8_t *q)
 void nn_int8_decode(const nn_int8 *s, const int8_t *q, size_t n, float *x)
 {
     const double step = (double)s->step, top = (double)s->top;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > NN_BOOK_TEAM)
     for (size_t i = 0; i < n; i++) {
         const int steps = q[i] < 0 ? -q[i] : q[i];
         const double a = !s->log ? steps * step

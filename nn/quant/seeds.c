@@ -41,7 +41,7 @@ static double weight_of(const nn_seeds *s, size_t i)
 static void near_to(const nn_seeds *s, const float *c, float *dist)
 {
     const nn_kern *kern = nn_kern_now;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (s->n * s->d > NN_BOOK_TEAM)
     for (size_t i = 0; i < s->n; i++) {
         const float far = kern->dist2(s->d, s->z + i * s->d, c);
         dist[i] = far < dist[i] ? far : dist[i];
