@@ -9,8 +9,8 @@
  * below zero.  Encoding is compress.h's, with its edge cases.
  *
  * What a code is worth does not depend on lengths, so none is out of reach; shapes that
- * nobody uses get a gradient of exactly zero all the same, as in vq.c.  The gradient of E_k
- * is at right angles to S_k: |E_k| only grows, and slows the turning.
+ * nobody uses get a gradient of exactly zero all the same, as in vq.c.  The gradient of
+ * E_k is at right angles to S_k: |E_k| only grows, and slows the turning.
  *
  * An index tells the shape alone: side_information. */
 #include "nn/base.h"
@@ -118,7 +118,7 @@ static void start(void *state, const float *z, size_t n, size_t batch,
 }
 
 const nn_quant nn_quant_gain_shape = {
-    .name = "gain_shape", .about = "directions as codes, with a gain and an offset per vector",
+    .name = "gain_shape", .about = "directions as codes; gain and offset per vector",
     .config_size = sizeof(gain_shape_config), .settings = settings, .codes = codes,
     .side_information = 1, .build = build, .quantise = quantise, .table = table,
     .rows = rows, .start = start,

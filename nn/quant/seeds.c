@@ -70,8 +70,8 @@ void nn_seeds_draw(const nn_seeds *s, float *code, nn_rng *r, nn_arena *scratch)
             opposite[c] = -code[c];
         if (s->mirrored)
             near_to(s, opposite, dist);
-        for (i = 0; i < n; i++)
-            chance[i] = weight[i] > 0 && isfinite(dist[i]) ? weight[i] * (double)dist[i] : 0;
+        for (i = 0; i < n; i++)         /* rows that are not finite have no distance */
+            chance[i] = weight[i] > 0 ? weight[i] * (double)dist[i] : 0;
     }
     nn_arena_rewind(scratch, mark);
 }
