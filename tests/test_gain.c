@@ -520,9 +520,10 @@ START_TEST(a_quantiser_starts_on_its_vectors)
 {
     static const char *const words[] = { "data", "kmeans", "kmeans++" };
     enum { N = TRUE_SHAPES * OF_EACH };
-    const float *v = exact(1);
+    const float *cloud = vectors(N, WIDE, 46), *clusters = exact(1);
     double error[3];
     for (int w = 0; w < 3; w++) {
+        const float *v = w < 2 ? cloud : clusters;
         char keys[80];
         snprintf(keys, sizeof keys, "codes=8 init=%s beta=0", words[w]);
         bench b = open_bench(WIDE, keys);
@@ -534,7 +535,7 @@ START_TEST(a_quantiser_starts_on_its_vectors)
                                         b.code->val + k * WIDE), 1, 4 * unit);
         nn_tape_free(&tape);
     }
-    ck_assert_double_le(error[1], error[0]);
+    ck_assert_double_lt(error[1], 0.9 * error[0]);      /* from the same vectors */
     ck_assert_double_le(error[2], 1e-12);       /* the squares of float32's roundings */
 }
 END_TEST
