@@ -400,11 +400,14 @@ START_TEST(by_cosine_the_winner_is_the_nearest_within_rounding)
 }
 END_TEST
 
-/* One accumulator from 0, d in order, fused, over the code's elements by its length. */
+/* One accumulator from 0, d in order, fused, over the code's elements by its length; also
+ * with a common offset, which stays. */
 START_TEST(by_cosine_the_winner_is_that_of_the_plan_to_the_bit)
 {
-    problem p = shape_of(_i);
+    problem p = shape_of(_i % SHAPES);
     const size_t d = p.s.d;
+    for (size_t i = 0; i < p.s.k * d; i++)
+        p.code[i] += _i < SHAPES ? 0 : 10;
     float *unit = NN_NEW(&memory, float, p.s.k * d);
     p.s.cosine = 1;
     search(&p);
@@ -548,9 +551,17 @@ static outcome by_cosine(int shape)
     return outcome_of(&p);
 }
 
-static outcome neighbours_of(int shape)
+/* Jobs hold an eighth of the codes, so few are needed. */
+static problem codes_of(int shape)
 {
     problem p = shape_of(shape);
+    p.s.k = p.s.k < 600 ? p.s.k : 600;
+    return p;
+}
+
+static outcome neighbours_of(int shape)
+{
+    problem p = codes_of(shape);
     outcome o = { p.s.k, NN_NEW(&memory, float, p.s.k) };
     nn_search_neighbours(p.s.k, p.s.d, p.code, o.at, &scratch);
     ck_assert_uint_eq(nn_arena_mark(&scratch), 0);
@@ -667,7 +678,7 @@ START_TEST(the_largest_codebook_is_searched_in_little_memory)
     static const size_t copied[N] = { 0, 1, 13, 14, 510, 511, 131072, K - 2, K - 1 };
     int index[N];
     float z[N * D], dist[N];
-    nn_search s = { N, K, D, z, plain((size_t)K * D), index, dist, _i };
+    nn_search s = { N, K, D, z, plain((size_t)K * D), index, dist, 0 };
     nn_par_set_threads(2);
     for (size_t i = 0; i < N; i++)
         memcpy(z + i * D, s.code + copied[i] * D, sizeof(float) * D);
@@ -686,7 +697,7 @@ END_TEST
  * diagonal.  A sum of squares is off by at most d + 2 roundings of itself. */
 START_TEST(a_neighbour_is_the_nearest_other_code)
 {
-    problem p = shape_of(_i);
+    problem p = codes_of(_i);
     const size_t k = p.s.k, stride = nn_dist2_stride(k);
     const double u = ((double)p.s.d + 2) * 0x1p-24;
     float *all = NN_NEW(&memory, float, k * stride);
@@ -851,7 +862,7 @@ Suite *suite_search(void)
     tcase_add_loop_test(tc, every_team_finds_the_same, 0, SHAPES);
     tcase_add_loop_test(tc, a_vector_finds_the_same_alone_and_among_others, 0, SHAPES);
     tcase_add_test(tc, memory_does_not_grow_with_the_scores);
-    tcase_add_loop_test(tc, the_largest_codebook_is_searched_in_little_memory, 0, 2);
+    tcase_add_test(tc, the_largest_codebook_is_searched_in_little_memory);
     suite_add_tcase(s, tc);
     tc = tcase_create("vectors");
     tcase_add_loop_test(tc, of_equal_vectors_the_first_is_a_codes_nearest, 0, SHAPES);
@@ -866,7 +877,7 @@ Suite *suite_search(void)
     tcase_add_loop_test(tc, by_cosine_the_winner_is_the_nearest_within_rounding, 0,
                         SHAPES);
     tcase_add_loop_test(tc, by_cosine_the_winner_is_that_of_the_plan_to_the_bit, 0,
-                        SHAPES);
+                        2 * SHAPES);
     tcase_add_test(tc, by_cosine_lengths_play_no_part);
     tcase_add_test(tc, by_cosine_a_code_of_length_zero_loses_to_all_others);
     tcase_add_loop_test(tc, by_cosine_what_is_not_finite_is_noticed, 0, 2);
