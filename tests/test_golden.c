@@ -168,6 +168,11 @@ static nn_node *reshape(nn_tape *t, const setup *s)
     return nn_reshape(t, s->in[0], nn_shape2(8, 15));
 }
 
+static nn_node *slice_cols(nn_tape *t, const setup *s)
+{
+    return nn_slice_cols(t, s->in[0], 3, 4);
+}
+
 static const op_case op_cases[] = {
     { "conv2d", "x weight bias", 7, conv2d },
     { "linear", "x weight bias", 4, linear },
@@ -188,6 +193,7 @@ static const op_case op_cases[] = {
     { "concat", "a b c", 1, concat },
     { "concat_cols", "a b c", 1, concat_cols },
     { "reshape", "x", 1, reshape },
+    { "slice_cols", "x", 1, slice_cols },
 };
 
 /* One input per word of `names`, where the case has such a record. */

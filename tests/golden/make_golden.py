@@ -266,6 +266,8 @@ def shapes(gold):
          torch.cat([a, b, c], 1), g)
     x = draw(g, 2, 3, 4, 5)                     # (n, c, h, w); ours is (n, h, w, c)
     case(gold, "reshape/0", [("x", x)], x.permute(0, 2, 3, 1).reshape(8, 15), g)
+    x = draw(g, 5, 9)
+    case(gold, "slice_cols/0", [("x", x)], x[:, 3:7], g)
 
 
 # --- one step of SimSiam ---------------------------------------------------------------
