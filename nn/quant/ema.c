@@ -6,14 +6,15 @@
  *   C_k <- M_k / N~_k                         N~_k = (N_k + eps) / (N + K eps) N, N = sum N_k
  *   loss = beta mean |z - sg(q)|^2            no gradient reaches the codes
  *
- * With g = 0 a step is a round of k-means.  A code without rows stays where it is: M and N
- * shrink alike, until N_k is as small as eps and the smoothed N~_k no longer follows; then
- * the code would run to the origin.  So a code with N_k < 1e-3, a hundred eps, is left alone.
+ * With g = 0 a step is a round of k-means.  A code without rows in this step is left alone:
+ * M and N shrink alike, and so M / N is where it is.  By the smoothed N~_k it would run to
+ * the origin: by 1 % until N_k is a hundred eps, by half until it is eps.  A code that is
+ * found again after that (N_k < 1e-3) waits until there is something to divide by.
  *
  * N starts at the fair share n/K and M = N C.  (From N = 1 nothing falls below the limit of
  * restarts for hundreds of steps; from N = 0, as some codes have it, the first
- * step divides a small sum by a small count.)  metric=unit scales C to length 1 after
- * each step. */
+ * step divides a small sum by a small count.)  metric=unit scales C to length 1 at the
+ * start and after each step. */
 #include <math.h>
 #include <string.h>
 
@@ -85,6 +86,20 @@ static nn_part quantise(nn_tape *t, void *state, nn_node *z)
     return p;
 }
 
+/* metric=unit: length 1, for a code that has one. */
+static void scale_code(const ema *v, size_t j)
+{
+    float *c = v->code->val + j * v->d;
+    double square = 0;
+
+    for (size_t i = 0; i < v->d; i++)
+        square += (double)c[i] * (double)c[i];
+    if (v->set->book.metric != NN_BOOK_UNIT || square == 0)
+        return;
+    for (size_t i = 0; i < v->d; i++)
+        c[i] = (float)((double)c[i] / sqrt(square));
+}
+
 /* M = N C, in exact step with each other. */
 static void multiply_sums(ema *v, size_t j)
 {
@@ -108,12 +123,14 @@ static void start(void *state, const float *z, size_t n, size_t batch,
     if (nn_book_rows(v->set->init, v->k, batch))
         nn_book_fill(v->set->init, v->k, v->d, v->code->val, z, n, &r, scratch);
     nn_init_constant(v->count, (float)((double)batch / (double)v->k));
-    for (size_t j = 0; j < v->k; j++)
+    for (size_t j = 0; j < v->k; j++) {
+        scale_code(v, j);
         multiply_sums(v, j);
+    }
 }
 
-/* C_k <- M_k / N~_k, where there is something to divide by. */
-static void divide(ema *v)
+/* C_k <- M_k / N~_k, where there are rows and something to divide by. */
+static void divide(ema *v, const nn_members *m)
 {
     const double eps = v->set->eps, k = (double)v->k;
     double total = 0;
@@ -123,17 +140,11 @@ static void divide(ema *v)
     for (size_t j = 0; j < v->k; j++) {
         const double n = (double)v->count->val[j];
         const double smooth = (n + eps) / (total + k * eps) * total;
-        float *c = v->code->val + j * v->d;
-        double square = 0;
-        if (n < least_count)
+        if (m->first[j] == m->first[j + 1] || n < least_count)
             continue;
-        for (size_t i = 0; i < v->d; i++) {
-            c[i] = (float)((double)v->sum->val[j * v->d + i] / smooth);
-            square += (double)c[i] * (double)c[i];
-        }
-        for (size_t i = 0; v->set->book.metric == NN_BOOK_UNIT && square > 0 && i < v->d;
-             i++)
-            c[i] = (float)((double)c[i] / sqrt(square));
+        for (size_t i = j * v->d; i < (j + 1) * v->d; i++)
+            v->code->val[i] = (float)((double)v->sum->val[i] / smooth);
+        scale_code(v, j);
     }
 }
 
@@ -150,7 +161,7 @@ static int settle(void *state, const float *z, const int *index, size_t n,
     nn_usage_decay(v->k, v->set->decay, &m, v->count->val);
     for (size_t i = 0; i < v->k * v->d; i++)
         v->sum->val[i] = keep * v->sum->val[i] + gain * hit[i];
-    divide(v);
+    divide(v, &m);
     nn_restart dead = nn_restart_dead(v->k, v->d, v->count->val, v->set->restart, z, n,
                                       clock, v->hash, v->code->val, scratch);
     for (int i = 0; i < dead.rows; i++)
