@@ -80,8 +80,9 @@ typedef struct nn_quant {
      * table that a tape could look rows up in; then decode gives q of n indices. */
     nn_node *(*table)(nn_tape *t, void *state);
     void     (*decode)(void *state, const int *index, size_t n, float *q);
-    /* Before the first step, on `n` rows as training will bring them, `batch` at a time.
-     * NULL: nothing to do.  `rows`: how many are wanted, at least one batch. */
+    /* Before the first step, on `n` rows as training will bring them, `batch` to a step
+     * (of all parts that share this state).  NULL: nothing to do.  `rows`: how many are
+     * wanted, at least one batch. */
     size_t   (*rows)(const void *config, size_t batch);
     void     (*start)(void *state, const float *z, size_t n, size_t batch,
                       const nn_quant_clock *clock, nn_arena *scratch);

@@ -291,13 +291,14 @@ size_t nn_quantiser_rows(const nn_quantiser *u, size_t batch)
 }
 
 /* Each stage starts on what those before it, started already, leave over.  Parts that share
- * start on the first group's first stage. */
+ * start on the first group's first stage, and will be given the rows of all parts. */
 void nn_quantiser_start(nn_quantiser *u, const float *z, size_t n, size_t batch,
                         const nn_quant_clock *clock, nn_arena *scratch)
 {
     const nn_quant *kind = u->plan.kind;
     const nn_quant_clock seeded = { u->seed, clock->step, clock->steps };
     const int groups = u->set->groups, cols = u->inner / groups;
+    const size_t step = batch * (u->set->share ? (size_t)u->parts : 1);
     const size_t mark = nn_arena_mark(scratch);
     nn_tape t;
 
@@ -314,7 +315,7 @@ void nn_quantiser_start(nn_quantiser *u, const float *z, size_t n, size_t batch,
         for (int s = 0; s < u->set->stages; s++) {
             void *state = u->state[g * u->set->stages + s];
             if ((g == 0 && s == 0) || !u->set->share)
-                kind->start(state, rest->val, n, batch, &seeded, scratch);
+                kind->start(state, rest->val, n, step, &seeded, scratch);
             rest = nn_axpy(&t, -1, kind->quantise(&t, state, rest).q, rest);
         }
     }
