@@ -14,7 +14,7 @@ static double value_of(const nn_setting *s, const char *text)
             return i;
     }
     const double value = strtod(text, &end);
-    ck_assert_msg(s->kind != NN_CHOICE && s->kind != NN_TEXT && end > text && *end == 0,
+    ck_assert_msg(s->kind != NN_CHOICE && end > text && *end == 0,
                   "%s=%s: not one of its values", s->name, text);
     return value;
 }
@@ -26,12 +26,13 @@ static void set(const nn_setting *table, void *config, const char *key, const ch
     while (s->name && strcmp(s->name, key) != 0)
         s++;
     ck_assert_msg(s->name != NULL, "no setting '%s'", key);
-    const double value = value_of(s, text);
     void *field = (char *)config + s->at;
-    if (s->kind == NN_FLOAT)
-        *(double *)field = value;
+    if (s->kind == NN_TEXT)
+        *(const char **)field = strdup(text);
+    else if (s->kind == NN_FLOAT)
+        *(double *)field = value_of(s, text);
     else
-        *(int *)field = (int)value;
+        *(int *)field = (int)value_of(s, text);
 }
 
 void keys_set(const nn_setting *table, void *config, const char *pairs)

@@ -1,0 +1,34 @@
+#ifndef TESTS_QUANTS_H
+#define TESTS_QUANTS_H
+
+#include "nn/quant/quant.h"
+
+/* One quantiser with its arenas, made of a line like "simvq codes=16 bias=0", under the
+ * name "q". */
+typedef struct quants {
+    nn_arena forever, step, scratch;
+    nn_store store;
+    nn_tape tape;
+    nn_quant_plan plan;
+    unsigned char config[256];
+    nn_quantiser *it;
+    int d;
+} quants;
+
+void quants_new(quants *u, const char *text, int d);
+void quants_free(quants *u);
+
+/* The plan alone; the config lies in `config`. */
+nn_quant_plan quants_plan(const char *text, unsigned char config[256]);
+
+/* w . q + loss, so that w is the gradient at q; w NULL: the loss alone. */
+nn_node *quants_loss(quants *u, nn_quantised *found, const float *w);
+
+/* nn_quantiser_start with n rows, which also are a batch. */
+void quants_start(quants *u, const float *z, int n);
+
+/* A training step on the auxiliary loss: gradient, settle, p -= lr g.  Returns the codes
+ * restarted. */
+int quants_train(quants *u, const float *z, int n, nn_quant_clock clock, float lr);
+
+#endif
