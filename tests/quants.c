@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "nn/base.h"
+#include "nn/rng.h"
 #include "tests/keys.h"
 
 nn_quant_plan quants_plan(const char *text, unsigned char config[256])
@@ -33,6 +34,50 @@ void quants_free(quants *u)
     nn_arena_free(&u->forever);
     nn_arena_free(&u->step);
     nn_arena_free(&u->scratch);
+}
+
+float *quants_rows(quants *u, int n, int d, uint64_t seed)
+{
+    nn_rng r = nn_rng_at(61, NN_RNG_TEST, 0, seed);
+    float *x = NN_NEW(&u->forever, float, n * d);
+    for (int i = 0; i < n * d; i++)
+        x[i] = (float)nn_rng_normal(&r);
+    return x;
+}
+
+nn_quantised quants_find_at(quants *u, const float *z, int n, long step, nn_node **x)
+{
+    nn_tape_reset(&u->tape);
+    nn_store_zero_grad(&u->store);
+    *x = nn_input(&u->tape, nn_shape2(n, u->d), z, 1);
+    return nn_quantise(&u->tape, u->it, *x, &(nn_quant_clock){ 0, step, 100 });
+}
+
+nn_quantised quants_find(quants *u, const float *z, int n)
+{
+    nn_node *x;
+    return quants_find_at(u, z, n, 0, &x);
+}
+
+float *quants_decoded(quants *u, const nn_quantised *found, int n)
+{
+    int *index = NN_NEW(&u->forever, int, n * found->parts);
+    float *q = NN_NEW(&u->forever, float, n * u->d);
+
+    for (int part = 0; part < found->parts; part++)
+        for (int i = 0; i < n; i++)
+            index[part * n + i] = found->index[part] ? found->index[part][i] : -1;
+    nn_quantiser_decode(u->it, index, (size_t)n, q, &u->scratch);
+    return q;
+}
+
+nn_param *quants_param(quants *u, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "q.%s", name);
+    nn_param *p = nn_store_find(&u->store, path);
+    ck_assert_msg(p != NULL, "no tensor '%s'", path);
+    return p;
 }
 
 nn_node *quants_loss(quants *u, nn_quantised *found, const float *w)

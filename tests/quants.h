@@ -18,6 +18,20 @@ typedef struct quants {
 void quants_new(quants *u, const char *text, int d);
 void quants_free(quants *u);
 
+/* n rows of d normal numbers that depend on `seed` alone; in `u`'s forever arena. */
+float *quants_rows(quants *u, int n, int d, uint64_t seed);
+
+/* z through the quantiser, on a fresh tape: what was found before is gone. */
+nn_quantised quants_find(quants *u, const float *z, int n);
+/* The same with a step of the clock (of 100) and with gradient at z. */
+nn_quantised quants_find_at(quants *u, const float *z, int n, long step, nn_node **x);
+
+/* decode of what was found, in the forever arena. */
+float *quants_decoded(quants *u, const nn_quantised *found, int n);
+
+/* "q.NAME" of the store. */
+nn_param *quants_param(quants *u, const char *name);
+
 /* The plan alone; the config lies in `config`. */
 nn_quant_plan quants_plan(const char *text, unsigned char config[256]);
 
