@@ -465,6 +465,23 @@ START_TEST(the_store_is_the_whole_state)
 }
 END_TEST
 
+START_TEST(no_memory_is_asked_for_after_the_first_steps)
+{
+    char line[128];
+    quants u;
+    if (!contract(_i, line, sizeof line))
+        return;
+    contract_open(&u, line, ROWS);
+    const float *z = quants_rows(&u, ROWS, COLUMNS, 8);
+    const size_t step = u.step.grown, scratch = u.scratch.grown;
+    for (int i = 3; i < 6; i++)
+        quants_train(&u, z, ROWS, (nn_quant_clock){ 0, i, 100 }, 1);
+    ck_assert_uint_eq(u.step.grown, step);
+    ck_assert_uint_eq(u.scratch.grown, scratch);
+    quants_free(&u);
+}
+END_TEST
+
 Suite *suite_quant(void)
 {
     Suite *s = suite_create("quant");
@@ -484,6 +501,7 @@ Suite *suite_quant(void)
     tcase_add_loop_test(c, every_table_gives_the_same_bytes, 0, LINES);
     tcase_add_loop_test(c, every_team_gives_the_same_bytes, 0, LINES);
     tcase_add_loop_test(c, the_store_is_the_whole_state, 0, LINES);
+    tcase_add_loop_test(c, no_memory_is_asked_for_after_the_first_steps, 0, LINES);
     suite_add_tcase(s, c);
     return s;
 }

@@ -459,6 +459,48 @@ START_TEST(a_code_that_is_found_again_moves_to_its_rows)
 }
 END_TEST
 
+/* A count of 3e-4 would put the code a thirtieth short of its rows: it waits. */
+START_TEST(a_code_waits_until_its_count_is_well_above_eps)
+{
+    enum { D = 2, N = 8 };
+    quants u;
+    far_codes(&u, "ema codes=2 decay=0.9999", D);
+    const float *c = quants_param(&u, "embedding.weight")->val;
+    float z[N * D] = { 0 };
+    quants_start(&u, z, N);
+    quants_param(&u, "cluster_size")->val[1] = 0;
+    memset(quants_param(&u, "embed_avg")->val + D, 0, sizeof(float) * D);
+    for (int i = 0; i < 3 * D; i++)
+        z[i] = 9;
+    for (int step = 0; step < 4; step++) {
+        ck_assert_float_eq(c[D], 10);
+        quants_train(&u, z, N, (nn_quant_clock){ 0, step, 100 }, 0);
+    }
+    ck_assert_float_eq_tol(c[D], 9, 9 * 1e-2f);     /* eps / N = 1e-5 / 1.2e-3 */
+}
+END_TEST
+
+START_TEST(a_stage_that_was_dropped_keeps_its_state)
+{
+    enum { N = 20, D = 4 };
+    int kept = 0;
+    quants u;
+    quants_new(&u, "ema codes=8 stages=2 stage_dropout=1 init=normal", D);
+    const float *z = quants_rows(&u, N, D, 1);
+    const nn_param *second = nn_store_find(&u.store, "q.1.embed_avg");
+    quants_start(&u, z, N);
+    for (int step = 0; step < 20; step++) {
+        nn_node *x;
+        const int dropped = !quants_find_at(&u, z, N, step, &x).index[1];
+        const float *was = copy(second->val, 8 * D);
+        quants_train(&u, z, N, (nn_quant_clock){ 0, step, 100 }, 0);
+        ck_assert_int_eq(memcmp(second->val, was, sizeof *was * 8 * D) == 0, dropped);
+        kept += dropped;
+    }
+    ck_assert(kept > 2 && kept < 18);
+}
+END_TEST
+
 /* A public code overwrites the counts by the smoothed ones (spec 4c). */
 START_TEST(stored_counts_are_not_the_smoothed_ones)
 {
@@ -1109,6 +1151,8 @@ Suite *suite_quant_traps(void)
     c = tcase_create("state");
     tcase_add_test(c, a_code_nobody_uses_stays_for_3000_steps);
     tcase_add_test(c, a_code_that_is_found_again_moves_to_its_rows);
+    tcase_add_test(c, a_code_waits_until_its_count_is_well_above_eps);
+    tcase_add_test(c, a_stage_that_was_dropped_keeps_its_state);
     tcase_add_test(c, stored_counts_are_not_the_smoothed_ones);
     tcase_add_loop_test(c, codes_with_less_than_a_row_each_are_not_dead_at_once, 0, 3);
     tcase_add_loop_test(c, nothing_is_restarted_in_the_last_tenth, 0, 2);
