@@ -1,18 +1,18 @@
 /* ema: a codebook of moving averages - VQ-VAE, 2017, appendix; formulas and defaults of
  * spec 4 from public codes.
  *
- *   N_k <- g N_k + (1 - g) c_k                c_k: rows of code k in this step
+ *   N_k <- g N_k + (1 - g) c_k            c_k: rows of code k in this step
  *   M_k <- g M_k + (1 - g) sum of these rows
- *   C_k <- M_k / N~_k                         N~_k = (N_k + eps) / (N + K eps) N, N = sum N_k
+ *   C_k <- M_k / N~_k         N~_k = (N_k + eps) / (N + K eps) N, N = sum N_k
  *   loss = beta mean |z - sg(q)|^2            no gradient reaches the codes
  *
- * With g = 0 a step is a round of k-means.  A code without rows in this step is left alone:
- * M and N shrink alike, and so M / N is where it is.  By the smoothed N~_k it would run to
- * the origin: by 1 % until N_k is a hundred eps, by half until it is eps.  A code that is
- * found again after that (N_k < 1e-3) waits until there is something to divide by.
+ * With g = 0 a step is a round of k-means.  A code without rows in this step is left
+ * alone: M and N shrink alike, so M / N stays.  The smoothed N~_k would take it to the
+ * origin: by 1 % when N_k is a hundred eps, by half when it is eps.  A code that is found
+ * again after that (N_k < 1e-3) waits until there is something to divide by.
  *
- * N starts at the fair share n/K and M = N C.  (From N = 1 nothing falls below the limit of
- * restarts for hundreds of steps; from N = 0, as some codes have it, the first
+ * N starts at the fair share n/K and M = N C.  (From N = 1 nothing falls below the limit
+ * of restarts for hundreds of steps; from N = 0, as some codes have it, the first
  * step divides a small sum by a small count.)  metric=unit scales C to length 1 at the
  * start and after each step. */
 #include <math.h>

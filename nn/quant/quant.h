@@ -129,8 +129,9 @@ int  nn_quantiser_decodes(const nn_quantiser *u);       /* 1: indices alone give
 const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out, size_t size);
 
 /* z (n, D).  What is random (dropped stages) follows the clock, in training alone.  A row
- * that is not finite makes the loss NaN; where codes are a table, its q is that of code 0,
- * so that weight = 0 hides it.  NaN passes fsq and lfq; to fsq, infinity is a large number. */
+ * that is not finite makes the loss NaN; where codes are a table its q is that of code 0,
+ * so that weight = 0 hides it.  NaN passes fsq and lfq, to which infinity is a large
+ * number. */
 nn_quantised nn_quantise(nn_tape *t, nn_quantiser *u, nn_node *z,
                          const nn_quant_clock *clock);
 
