@@ -20,8 +20,13 @@ nn_quant_plan quants_plan(const char *text, unsigned char config[256])
 
 void quants_new(quants *u, const char *text, int d)
 {
+    quants_seeded(u, text, d, 7);
+}
+
+void quants_seeded(quants *u, const char *text, int d, uint64_t seed)
+{
     memset(u, 0, sizeof *u);
-    u->store = (nn_store){ .arena = &u->forever, .seed = 7 };
+    u->store = (nn_store){ .arena = &u->forever, .seed = seed };
     nn_tape_start(&u->tape, &u->step, &u->scratch);
     u->d = d;
     u->plan = quants_plan(text, u->config);

@@ -16,6 +16,7 @@ typedef struct quants {
 } quants;
 
 void quants_new(quants *u, const char *text, int d);
+void quants_seeded(quants *u, const char *text, int d, uint64_t seed);
 void quants_free(quants *u);
 
 /* n rows of d normal numbers that depend on `seed` alone; in `u`'s forever arena. */

@@ -1,6 +1,6 @@
-/* What quantisers get wrong in the codes of others, one test for each trap (spec 1 to 10),
- * and the propositions that are exact or nearly so (spec 15.1: E1 to E8, without E5, which
- * belongs to the metrics). */
+/* What quantisers get wrong in the codes of others, one test for each trap (spec 1 to
+ * 10), and the propositions that are exact or nearly so (spec 15.1: E1 to E8, without
+ * E5, which belongs to the metrics). */
 #include <check.h>
 #include <math.h>
 #include <signal.h>
@@ -46,7 +46,13 @@ static int row_of(const float *c, const float *x, int n, int d)
     return -1;
 }
 
-/* sum of the hits of code k */
+/* The table of a quantiser of one part: trained codes, or the basis of simvq. */
+static float *book_of(quants *u)
+{
+    return quants_param(u, "embedding.weight")->val;
+}
+
+/* Rows of code k. */
 static int hits(const int *index, int n, int k)
 {
     int c = 0;
@@ -118,9 +124,11 @@ START_TEST(legacy_moves_beta_from_the_vectors_to_the_codes)
     for (int legacy = 0; legacy < 2; legacy++) {
         char line[96];
         quants u;
-        snprintf(line, sizeof line, "%s codes=16 beta=0.25 legacy=%d", kinds[_i][0], legacy);
+        snprintf(line, sizeof line, "%s codes=16 beta=0.25 legacy=%d", kinds[_i][0],
+                 legacy);
         quants_new(&u, line, 8);
-        dz[legacy] = gradients(&u, quants_rows(&u, 40, 8, 1), 40, kinds[_i][1], &dp[legacy]);
+        dz[legacy] = gradients(&u, quants_rows(&u, 40, 8, 1), 40, kinds[_i][1],
+                               &dp[legacy]);
     }
     for (int i = 0; i < 320; i++)
         ck_assert_float_eq(dz[1][i], 4 * dz[0][i]);
@@ -151,7 +159,7 @@ START_TEST(simvq_decodes_with_its_projection)
     float q[K * D];
     quants u;
     quants_new(&u, "simvq codes=11", D);
-    const float *b = quants_param(&u, "embedding.weight")->val;
+    const float *b = book_of(&u);
     const float *w = quants_param(&u, "embedding_proj.weight")->val;
     const float *bias = quants_param(&u, "embedding_proj.bias")->val;
     for (int k = 0; k < K; k++)
@@ -191,9 +199,9 @@ START_TEST(every_index_of_fsq_comes_back)
     for (int i = 0; i < codes; i++)
         for (int j = 0, rest = i; j < d; rest /= level[j++]) {
             const double h = (level[j] - 1) * (1 + 1e-3) / 2, o = level[j] % 2 ? 0 : 0.5;
-            const int half = level[j] / 2;
-            ck_assert_float_eq(q[i * d + j], (float)(rest % level[j] - half) / (float)half);
-            z[i * d + j] = (float)(atanh((rest % level[j] - half + o) / h) - atanh(o / h));
+            const int half = level[j] / 2, u_j = rest % level[j] - half;
+            ck_assert_float_eq(q[i * d + j], (float)u_j / (float)half);
+            z[i * d + j] = (float)(atanh((u_j + o) / h) - atanh(o / h));
         }
     nn_quantised found = quants_find(&u, z, codes);
     ck_assert_mem_eq(found.index[0], index, sizeof *index * (size_t)codes);
@@ -233,8 +241,8 @@ static const char *const every[] = {
 };
 enum { EVERY = sizeof every / sizeof *every };
 
-/* A NaN takes code 0 in a table's search, so q alone would not show it (spec 16.3).  fsq has
- * no loss: NaN shows in its q, and infinity is as good as large. */
+/* A NaN takes code 0 in a table's search, so q alone would not show it (spec 16.3).
+ * fsq has no loss: NaN shows in its q, and infinity is as good as large. */
 START_TEST(a_row_that_is_no_number_makes_the_loss_none)
 {
     const float bad[] = { NAN, INFINITY };
@@ -264,7 +272,7 @@ START_TEST(of_equal_codes_the_first_wins)
                                          "vq codes=40 metric=unit" };
     quants u;
     quants_new(&u, lines[_i], D);
-    float *c = quants_param(&u, "embedding.weight")->val, *z = quants_rows(&u, 30, D, 1);
+    float *c = book_of(&u), *z = quants_rows(&u, 30, D, 1);
     memcpy(c, z, sizeof *c * 20 * D);               /* codes 0 .. 19, and once more */
     memcpy(c + 20 * D, z, sizeof *c * 20 * D);
     nn_quantised found = quants_find(&u, z, 30);
@@ -280,12 +288,14 @@ END_TEST
 START_TEST(small_and_equal_inputs_are_no_special_case)
 {
     static const struct odd { const char *line; int n, d; float value; } odd[] = {
-        { "vq codes=1", 7, 3, 0.5f }, { "vq codes=9", 1, 1, 2 }, { "vq codes=9", 5, 1, 0 },
+        { "vq codes=1", 7, 3, 0.5f }, { "vq codes=9", 1, 1, 2 },
+        { "vq codes=9", 5, 1, 0 },
         { "ema codes=30 init=kmeans", 6, 2, 1 }, { "ema codes=1 init=data", 1, 1, 0 },
         { "vq codes=30 init=kmeans metric=unit", 6, 2, 0 },
         { "ema codes=30 metric=unit restart=1", 6, 2, 0 },
         { "cvq codes=30", 6, 2, 0 }, { "cvq codes=30 metric=cosine", 6, 2, 0 },
-        { "cvq codes=30 anchor=random", 6, 2, 1 }, { "cvq codes=1 anchor=random", 6, 2, 1 },
+        { "cvq codes=30 anchor=random", 6, 2, 1 },
+        { "cvq codes=1 anchor=random", 6, 2, 1 },
         { "cvq codes=30 anchor=probrandom metric=cosine", 6, 2, 0 },
         { "simvq codes=1", 3, 1, 1 }, { "simvq codes=99 metric=unit", 1, 1, 0 },
         { "lfq bits=1", 1, 1, 0 }, { "lfq bits=4 spherical=1 beta=1", 3, 4, 0 },
@@ -423,13 +433,14 @@ static void far_codes(quants *u, const char *line, int d)
     }
 }
 
-/* By smoothed counts alone the code would be at half its place after 1146 steps (spec 4e). */
+/* By smoothed counts alone the code would be at half its place after 1146 steps (spec
+ * 4e). */
 START_TEST(a_code_nobody_uses_stays_for_3000_steps)
 {
     enum { D = 4, N = 20 };
     quants u;
     far_codes(&u, "ema codes=2 decay=0.99", D);
-    const float *z = quants_rows(&u, N, D, 1), *c = quants_param(&u, "embedding.weight")->val;
+    const float *z = quants_rows(&u, N, D, 1), *c = book_of(&u);
     const double was = length_of(c + D, D);
     quants_start(&u, z, N);
     for (int step = 0; step < 3000; step++)
@@ -439,13 +450,14 @@ START_TEST(a_code_nobody_uses_stays_for_3000_steps)
 }
 END_TEST
 
-/* And comes back to its rows when it is found again: N = 0.01 hits, M = 0.01 their sum. */
+/* And comes back to its rows when it is found again: N = 0.01 hits, M = 0.01 their
+ * sum. */
 START_TEST(a_code_that_is_found_again_moves_to_its_rows)
 {
     enum { D = 2, N = 8 };
     quants u;
     far_codes(&u, "ema codes=2 decay=0.99", D);
-    const float *c = quants_param(&u, "embedding.weight")->val;
+    const float *c = book_of(&u);
     float z[N * D] = { 0 };
     quants_start(&u, z, N);
     for (int step = 0; step < 2500; step++)
@@ -465,7 +477,7 @@ START_TEST(a_code_waits_until_its_count_is_well_above_eps)
     enum { D = 2, N = 8 };
     quants u;
     far_codes(&u, "ema codes=2 decay=0.9999", D);
-    const float *c = quants_param(&u, "embedding.weight")->val;
+    const float *c = book_of(&u);
     float z[N * D] = { 0 };
     quants_start(&u, z, N);
     quants_param(&u, "cluster_size")->val[1] = 0;
@@ -573,7 +585,8 @@ static void note(void *ctx, const nn_quant_moved *m)
         r->row[r->rows++] = m->row[i];
 }
 
-/* An optimiser has to forget the momentum of these rows, or it drags the fresh code away. */
+/* An optimiser has to forget the momentum of these rows, or it drags the fresh code
+ * away. */
 START_TEST(restarts_report_the_rows_they_overwrite)
 {
     enum { N = 20, D = 2, K = 64 };
@@ -610,7 +623,7 @@ START_TEST(a_restarted_average_stands_on_its_row)
     int jumped = 0;
     quants u;
     quants_new(&u, "ema codes=64 restart=1 decay=0.5", D);
-    const float *c = quants_param(&u, "embedding.weight")->val;
+    const float *c = book_of(&u);
     const float *m = quants_param(&u, "embed_avg")->val;
     const float *n = quants_param(&u, "cluster_size")->val, *z = quants_rows(&u, N, D, 1);
     quants_start(&u, z, N);
@@ -633,8 +646,9 @@ END_TEST
 
 START_TEST(codes_start_on_rows_without_a_double_or_with_doubles_if_rows_are_few)
 {
-    static const char *const lines[] = { "vq codes=16 init=data", "ema codes=16 init=data",
-                                         "cvq codes=16 init=data" };
+    static const char *const lines[] = {
+        "vq codes=16 init=data", "ema codes=16 init=data", "cvq codes=16 init=data"
+    };
     enum { K = 16, D = 3 };
     static const int rows[] = { 5, 16, 40 };
     for (int j = 0; j < 3; j++) {
@@ -643,7 +657,7 @@ START_TEST(codes_start_on_rows_without_a_double_or_with_doubles_if_rows_are_few)
         quants u;
         quants_new(&u, lines[_i], D);
         const float *z = quants_rows(&u, n, D, 1);
-        const float *c = quants_param(&u, "embedding.weight")->val;
+        const float *c = book_of(&u);
         ck_assert_uint_eq(nn_quantiser_rows(u.it, (size_t)n), n > K ? (size_t)n : K);
         quants_start(&u, z, n);
         for (int k = 0; k < K; k++) {
@@ -670,7 +684,7 @@ START_TEST(clusters_are_ten_rounds_of_lloyd_from_the_same_rows)
     quants_start(&data, z, n);
     quants_start(&kmeans, z, n);
     for (int i = 0; i < K * D; i++)
-        c[i] = (double)quants_param(&data, "embedding.weight")->val[i];
+        c[i] = (double)book_of(&data)[i];
     for (int round = 0; round < 10; round++) {
         double sum[K * D] = { 0 };
         int count[K] = { 0 };
@@ -694,8 +708,7 @@ START_TEST(clusters_are_ten_rounds_of_lloyd_from_the_same_rows)
                 c[i] = sum[i] / count[i / D];
     }
     for (int i = 0; i < K * D; i++)
-        ck_assert_float_eq_tol(quants_param(&kmeans, "embedding.weight")->val[i], (float)c[i],
-                               1e-5f);
+        ck_assert_float_eq_tol(book_of(&kmeans)[i], (float)c[i], 1e-5f);
 }
 END_TEST
 
@@ -724,9 +737,10 @@ static int places(const char *line, int *dead)
     int seen[N] = { 0 }, different = 0;
     quants u;
     quants_new(&u, line, D);
-    const float *z = quants_rows(&u, N, D, 1), *c = quants_param(&u, "embedding.weight")->val;
+    const float *z = quants_rows(&u, N, D, 1), *c = book_of(&u);
     nn_quantised found = quants_find(&u, z, N);
-    nn_quantiser_settle(u.it, &found, &(nn_quant_clock){ 0, 0, 100 }, NULL, NULL, &u.scratch);
+    nn_quantiser_settle(u.it, &found, &(nn_quant_clock){ 0, 0, 100 }, NULL, NULL,
+                        &u.scratch);
     *dead = 0;
     for (int k = 0; k < K; k++) {
         int at = 0;
@@ -735,7 +749,8 @@ static int places(const char *line, int *dead)
         for (int i = 1; i < N; i++)
             if (apart(c + k * D, z + i * D, D) < apart(c + k * D, z + at * D, D))
                 at = i;
-        ck_assert_double_lt(apart(c + k * D, z + at * D, D), 2e-3 * length_of(z + at * D, D));
+        ck_assert_double_lt(apart(c + k * D, z + at * D, D),
+                            2e-3 * length_of(z + at * D, D));
         different += !seen[at]++;
         ++*dead;
     }
@@ -762,10 +777,10 @@ START_TEST(a_code_with_a_fraction_of_its_share_is_half_an_anchor)
     float z[N * D];
     for (int i = 0; i < N * D; i++)
         z[i] = 1;
-    float *c = quants_param(&u, "embedding.weight")->val;
+    float *c = book_of(&u);
     const float was = c[D];
     quants_param(&u, "embed_prob")->val[0] = 0.5f;
-    quants_param(&u, "embed_prob")->val[1] = (float)(s / 2 / 0.99);     /* decays to s/K */
+    quants_param(&u, "embed_prob")->val[1] = (float)(s / 2 / 0.99); /* decays to s/K */
     quants_train(&u, z, N, (nn_quant_clock){ 0, 3, 100 }, 0);
     const double alpha = exp(-1000 * s - 1e-3);
     ck_assert_double_eq_tol(alpha, 0.5, 2e-3);
@@ -775,15 +790,16 @@ START_TEST(a_code_with_a_fraction_of_its_share_is_half_an_anchor)
 }
 END_TEST
 
-/* K > n: rows fill the pool in order, over several batches; nothing moves before it is full.
- * Then each batch overwrites as many places as it has rows, or fewer if two meet. */
+/* K > n: rows fill the pool in order, over several batches; nothing moves before it is
+ * full. Then each batch overwrites as many places as it has rows, or fewer if two
+ * meet. */
 START_TEST(a_pool_that_is_larger_than_a_batch_fills_up_first)
 {
     enum { K = 25, D = 2, N = 10 };
     quants u;
     quants_new(&u, "cvq codes=25 anchor=random", D);
     const float *pool = quants_param(&u, "pool")->val;
-    const float *c = quants_param(&u, "embedding.weight")->val, *was = copy(c, K * D);
+    const float *c = book_of(&u), *was = copy(c, K * D);
     const float *z[4];
     for (int step = 0; step < 4; step++)
         z[step] = quants_rows(&u, N, D, 1 + (uint64_t)step);
@@ -807,15 +823,15 @@ START_TEST(a_pool_that_is_larger_than_a_batch_fills_up_first)
 }
 END_TEST
 
-/* K < n: a batch replaces the whole pool, row by row drawn with replacement; and code k goes
- * to row k of it. */
+/* K < n: a batch replaces the whole pool, row by row drawn with replacement; and code
+ * k goes to row k of it. */
 START_TEST(a_pool_that_is_smaller_than_a_batch_is_drawn_anew)
 {
     enum { K = 30, D = 2, N = 40 };
     quants u;
     quants_new(&u, "cvq codes=30 anchor=random", D);
     const float *pool = quants_param(&u, "pool")->val;
-    const float *c = quants_param(&u, "embedding.weight")->val;
+    const float *c = book_of(&u);
     const float *a = quants_rows(&u, N, D, 1), *b = quants_rows(&u, N, D, 2);
     quants_train(&u, a, N, (nn_quant_clock){ 0, 0, 100 }, 0);
     for (int k = 0; k < K; k++)
@@ -838,15 +854,17 @@ END_TEST
 /* 4000 equal codes and three rows: each row is drawn as often as its softmax says. */
 START_TEST(random_rows_are_drawn_by_the_softmax_of_their_similarity)
 {
-    static const char *const lines[] = { "cvq codes=4000 anchor=probrandom",
-                                         "cvq codes=4000 anchor=probrandom metric=cosine" };
+    static const char *const lines[] = {
+        "cvq codes=4000 anchor=probrandom",
+        "cvq codes=4000 anchor=probrandom metric=cosine"
+    };
     enum { K = 4000, D = 2, N = 3 };
     const float z[N * D] = { 1, 0, 0, 1.5f, -0.5f, 0.5f };
     double p[N], all = 0;
     int count[N] = { 0 };
     quants u;
     quants_new(&u, lines[_i], D);
-    float *c = quants_param(&u, "embedding.weight")->val;
+    float *c = book_of(&u);
     for (int k = 0; k < K; k++) {
         c[k * D] = 0.5f;
         c[k * D + 1] = 0.25f;
@@ -883,7 +901,8 @@ START_TEST(e1_codes_without_rows_do_not_move_in_vq_and_all_move_in_simvq)
     int idle = 0;
     quants u;
     quants_new(&u, lines[_i], D);
-    const float *z = quants_rows(&u, N, D, 1), *book = nn_quantiser_book(u.it, 0, &u.scratch);
+    const float *z = quants_rows(&u, N, D, 1);
+    const float *book = nn_quantiser_book(u.it, 0, &u.scratch);
     const float *was = copy(book, K * D), *dp;
     if (_i < 2) {
         nn_quantised found = quants_find(&u, z, N);
@@ -892,7 +911,7 @@ START_TEST(e1_codes_without_rows_do_not_move_in_vq_and_all_move_in_simvq)
             count[k] = hits(found.index[0], N, k);
         gradients(&u, z, N, "embedding.weight", &dp);
         quants_train(&u, z, N, (nn_quant_clock){ 0, 0, 100 }, 1);
-        const float *c = quants_param(&u, "embedding.weight")->val;
+        const float *c = book_of(&u);
         for (int k = 0; k < K; k++) {
             for (int i = 0; i < D && count[k] == 0; i++)
                 ck_assert(dp[k * D + i] == 0);
@@ -922,9 +941,9 @@ static double *forces(quants *u, const float *z, int n, int k, int d)
     return r;
 }
 
-/* c (k, d) += a b' c of lists of rows: out_i += sum_j (x_i . x_j) r_j, x (k, wide). */
-static void add_kernel(const float *x, int wide, const double *r, int k, int d, double one,
-                       double *out)
+/* out_i += sum_j (x_i . x_j + one) r_j, x (k, wide), r and out (k, d). */
+static void add_kernel(const float *x, int wide, const double *r, int k, int d,
+                       double one, double *out)
 {
     for (int i = 0; i < k; i++)
         for (int j = 0; j < k; j++) {
@@ -1009,7 +1028,7 @@ START_TEST(e4_a_moving_average_without_memory_is_a_round_of_lloyd)
     enum { K = 16, D = 3, N = 90 };
     quants u;
     quants_new(&u, "ema codes=16 decay=0 init=normal", D);
-    const float *z = quants_rows(&u, N, D, 1), *c = quants_param(&u, "embedding.weight")->val;
+    const float *z = quants_rows(&u, N, D, 1), *c = book_of(&u);
     quants_start(&u, z, N);
     float *lloyd = copy(c, K * D);
     nn_kmeans(K, D, lloyd, z, N, 1, &u.scratch);
@@ -1078,8 +1097,9 @@ END_TEST
 
 /* ---- the toy of spec 7.3 ----------------------------------------------------------- */
 
-/* K = 100 codes in the plane, W = 1, two targets on a circle, noise 0.05, 500 steps of SGD
- * at 0.05 on the mean squared distance (weight 2: ours is a mean over columns, too). */
+/* K = 100 codes in the plane, W = 1, two targets on a circle, noise 0.05, 500 steps of
+ * SGD at 0.05 on the mean squared distance (weight 2: ours is a mean over columns,
+ * too). */
 typedef struct toy_end { double moved, dw; } toy_end;   /* share of codes; |W - 1| */
 
 static toy_end toy(const char *line, int seed)
@@ -1089,7 +1109,7 @@ static toy_end toy(const char *line, int seed)
     toy_end end = { 0, 0 };
     quants u;
     quants_new(&u, line, 2);
-    float *b = quants_param(&u, "embedding.weight")->val;
+    float *b = book_of(&u);
     nn_param *w = nn_store_find(&u.store, "q.embedding_proj.weight");
     for (int i = 0; i < 2 * K; i++)
         b[i] = (float)nn_rng_normal(&r);
@@ -1149,6 +1169,7 @@ Suite *suite_quant_traps(void)
     suite_add_tcase(s, c);
 
     c = tcase_create("state");
+    tcase_set_timeout(c, 60);
     tcase_add_test(c, a_code_nobody_uses_stays_for_3000_steps);
     tcase_add_test(c, a_code_that_is_found_again_moves_to_its_rows);
     tcase_add_test(c, a_code_waits_until_its_count_is_well_above_eps);
@@ -1166,19 +1187,21 @@ Suite *suite_quant_traps(void)
     tcase_add_test(c, a_code_with_a_fraction_of_its_share_is_half_an_anchor);
     tcase_add_test(c, a_pool_that_is_larger_than_a_batch_fills_up_first);
     tcase_add_test(c, a_pool_that_is_smaller_than_a_batch_is_drawn_anew);
-    tcase_add_loop_test(c, random_rows_are_drawn_by_the_softmax_of_their_similarity, 0, 2);
+    tcase_add_loop_test(c, random_rows_are_drawn_by_the_softmax_of_their_similarity, 0,
+                        2);
     suite_add_tcase(s, c);
 
     c = tcase_create("propositions");
-    tcase_add_loop_test(c, e1_codes_without_rows_do_not_move_in_vq_and_all_move_in_simvq, 0,
-                        4);
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(
+        c, e1_codes_without_rows_do_not_move_in_vq_and_all_move_in_simvq, 0, 4);
     tcase_add_loop_test(c, e2_simvq_moves_its_book_by_the_kernel_of_the_basis, 0, 3);
     tcase_add_test(c, e3_training_basis_and_projection_conserves_their_balance);
     tcase_add_test(c, e4_a_moving_average_without_memory_is_a_round_of_lloyd);
     tcase_add_loop_test(c, e6_fsq_uses_every_code_of_evenly_spread_rows, 0, 4);
     tcase_add_loop_test(c, e7_more_stages_are_never_worse_if_each_has_a_zero, 0, 3);
-    tcase_add_loop_test(c, e8_a_book_of_its_own_moves_few_codes_and_a_projection_moves_all, 0,
-                        5);
+    tcase_add_loop_test(
+        c, e8_a_book_of_its_own_moves_few_codes_and_a_projection_moves_all, 0, 5);
     suite_add_tcase(s, c);
     return s;
 }

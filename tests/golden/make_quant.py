@@ -91,7 +91,8 @@ class Book:
     def __init__(self, s, name, d, g, add, scale):
         self.s, self.name = s, name
         kind = "buffer" if s["kind"] == "ema" else "parameter"
-        self.c = add(f"{name}.embedding.weight", draw(g, s["codes"], d, scale=scale), kind)
+        self.c = add(f"{name}.embedding.weight", draw(g, s["codes"], d, scale=scale),
+                     kind)
 
     def prepare(self, z):
         return unit(z) if self.s["metric"] == "unit" else z
@@ -112,8 +113,8 @@ class SimVQ(Book):
         wide = s["basis_dim"] or d
         self.b = add(f"{name}.embedding.weight", draw(g, s["codes"], wide, scale=scale),
                      "parameter" if s["train_basis"] else "buffer")
-        self.w = add(f"{name}.embedding_proj.weight", draw(g, d, wide, scale=wide ** -0.5),
-                     "parameter")
+        self.w = add(f"{name}.embedding_proj.weight",
+                     draw(g, d, wide, scale=wide ** -0.5), "parameter")
         self.bias = add(f"{name}.embedding_proj.bias", draw(g, d, scale=0.2),
                         "parameter") if s["bias"] else 0
 
@@ -306,8 +307,8 @@ def evaluations(gold):
 def ema_start(u, n):
     for p in dict.fromkeys(u.part):
         p.c.copy_(p.prepare(p.c))
-        p.count = u.add(f"{p.name}.cluster_size", torch.full_like(p.c[:, 0], n / len(p.c)),
-                        "buffer")
+        p.count = u.add(f"{p.name}.cluster_size",
+                        torch.full_like(p.c[:, 0], n / len(p.c)), "buffer")
         p.sum = u.add(f"{p.name}.embed_avg", p.count[:, None] * p.c, "buffer")
 
 
@@ -344,7 +345,8 @@ def cvq_step(part, z, index, t):
     if t and s["first_batch"]:
         return
     a = torch.exp(-(part.usage * k * 10) / (1 - s["decay"]) - 1e-3)[:, None]
-    anchor = z[best(scores(part.c, z, "cosine" if s["metric"] == "unit" else s["metric"]))]
+    metric = "cosine" if s["metric"] == "unit" else s["metric"]
+    anchor = z[best(scores(part.c, z, metric))]
     part.c.copy_((1 - a) * part.c + a * anchor)
 
 
@@ -355,8 +357,8 @@ def trained():
     for kind in ("ema", "cvq"):
         for n, k, d in SIZES:               # cvq's dead codes meet at one row
             yield n, d, f"{kind} codes={k if kind == 'ema' else min(k, n // 3)}"
-    for more in ("decay=0.8 eps=0.1", "decay=0", "metric=cosine", "metric=unit", "stages=3",
-                 "groups=2 decay=0.5", "stages=2 share=1"):
+    for more in ("decay=0.8 eps=0.1", "decay=0", "metric=cosine", "metric=unit",
+                 "stages=3", "groups=2 decay=0.5", "stages=2 share=1"):
         yield 40, 8, f"ema codes=16 {more}"
     for more in ("metric=cosine", "metric=unit", "decay=0.5", "stages=2 metric=cosine",
                  "first_batch=1"):
@@ -367,11 +369,11 @@ def trained():
 
 def settle(u, t, n, step, found):
     mine = {}
-    for part, (rows, index) in zip(u.part, found):
-        mine.setdefault(part, []).append((rows, index))
+    for part, one in zip(u.part, found):
+        mine.setdefault(part, []).append(one)
     for part, all_rows in mine.items():
-        step(part, torch.cat([r for r, _ in all_rows]), torch.cat([x for _, x in all_rows]),
-             t)
+        rows, index = (torch.cat(x) for x in zip(*all_rows))
+        step(part, rows, index, t)
 
 
 def train(text, n, d, name, put, g):
