@@ -7,7 +7,7 @@
 /* What the program knows about itself and the machine it runs on. */
 
 /* `fullrank list WHAT`: methods, addons (what `add` in a configuration takes), models,
- * datasets, optimizers, metrics or papers, one a line. */
+ * datasets, optimizers, quantisers, metrics or papers, one a line. */
 nn_status ex_list(const char *what, FILE *out, nn_err *err);
 
 /* `fullrank doctor`: processor, kernel tables, threads, speed, data sets, libraries; what

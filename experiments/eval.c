@@ -8,11 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "experiments/checkpoint.h"
 #include "experiments/evaluate.h"
 #include "experiments/machine.h"
-#include "experiments/memory.h"
-#include "experiments/report_read.h"
+#include "experiments/reopen.h"
 #include "nn/jacobian.h"
 
 /* A second look at a run, with nothing of the run loop:
@@ -32,17 +30,10 @@ typedef struct jepa {
 typedef struct looking {
     const ex_eval_options *o;
     int knn[EX_MOST_KNN], knns;
-    char unread[sizeof(nn_err) + 64];   /* why there are no baselines */
     double share[EX_MOST_KNN], temperature, linear;
     int metrics, plain_knn, train_split;
     int probe, other_probe;             /* -1: the run's; 1: not as in the run */
-    char checkpoint[1200];
-    nn_arena text;
-    ex_config config;
-    ex_run run;
-    ex_seen seen;
-    ex_record record;                   /* the files of the folder, for the baselines */
-    int recorded;                       /* 1: they could be read */
+    ex_reopened in;
     ex_evaluator evaluator;
     ex_figures figures;
     jepa jepa;
@@ -108,18 +99,6 @@ static nn_status either(const char *option, const char *text, const char *zero,
     return NN_OK;
 }
 
-/* Other settings would make it another run. */
-static nn_status check_pair(const char *pair, nn_err *err)
-{
-    static const char *const may[] = { "data.", "metrics.", "memory." };
-
-    for (size_t i = 0; i < NN_COUNT(may); i++)
-        if (strncmp(pair, may[i], strlen(may[i])) == 0)
-            return NN_OK;
-    return nn_fail(err, NN_ECONFIG, "command line: '%.80s': a run is looked at as it is;"
-                   " only settings of data, metrics and memory can be others", pair);
-}
-
 static nn_status read_options(looking *l, nn_err *err)
 {
     const ex_eval_options *o = l->o;
@@ -147,96 +126,6 @@ static nn_status read_options(looking *l, nn_err *err)
                        " and --jepa-score: probes learn from training images and are"
                        " judged on others");
     l->plain_knn &= !l->train_split;
-    for (int i = 0; i < o->pairs; i++)
-        NN_TRY(check_pair(o->pair[i], err));
-    return NN_OK;
-}
-
-/* ---- the run ----------------------------------------------------------------------- */
-
-/* The run's own configuration.  `init` says where weights began, which does not matter
- * any more, and its file may be gone. */
-static nn_status read_config(looking *l, nn_err *err)
-{
-    const ex_eval_options *o = l->o;
-    const char **pair = NN_NEW(&l->text, const char *, o->pairs + 1);
-    char *file = NN_NEW(&l->text, char, strlen(l->record.path) + 32);
-
-    for (int i = 0; i < o->pairs; i++)
-        pair[i] = o->pair[i];
-    pair[o->pairs] = "init.from=";
-    sprintf(file, "%s/config.yaml", l->record.path);
-    NN_TRY(ex_config_load(&l->config, file, o->pairs + 1, pair, &l->text, err));
-    return ex_memory_settle(&l->config, err);
-}
-
-/* The folder's files tell baselines, which are not needed; a path that is no run folder
- * ends it. */
-static nn_status read_folder(looking *l, nn_err *err)
-{
-    nn_err why = {0};
-    nn_status status = ex_record_read(l->o->run, &l->record, &why);
-
-    l->recorded = status == NN_OK;
-    if (status == NN_ECONFIG)
-        return nn_fail(err, status, "%s", why.text);
-    if (status != NN_OK)
-        snprintf(l->unread, sizeof l->unread, "%s; going on without baselines", why.text);
-    return NN_OK;
-}
-
-/* last, and when that is missing or damaged prev; or what was asked for and nothing
- * else. */
-static nn_status read_weights(looking *l, nn_err *err)
-{
-    const char *asked = l->o->checkpoint;
-    const char *last = asked && strcmp(asked, "prev") == 0 ? EX_PREV : EX_LAST;
-    nn_err why = {0}, older = {0};
-
-    if (asked && strcmp(asked, "last") != 0 && strcmp(asked, "prev") != 0)
-        snprintf(l->checkpoint, sizeof l->checkpoint, "%s", asked);
-    else
-        snprintf(l->checkpoint, sizeof l->checkpoint, "%s/checkpoints/%s", l->record.path,
-                 last);
-    nn_status status = ex_checkpoint_look(&l->run, l->checkpoint, &l->seen, &why);
-    if (status != NN_ECHECKPOINT || asked)
-        return status == NN_OK ? NN_OK : nn_fail(err, status, "%s", why.text);
-    snprintf(l->checkpoint, sizeof l->checkpoint, "%s/checkpoints/" EX_PREV,
-             l->record.path);
-    status = ex_checkpoint_look(&l->run, l->checkpoint, &l->seen, &older);
-    if (status == NN_OK) {
-        fprintf(stderr, "%s; looking at %s, the one before it\n", why.text, EX_PREV);
-        return NN_OK;
-    }
-    ex_folder folder;
-    snprintf(folder.checkpoints, sizeof folder.checkpoints, "%s/checkpoints",
-             l->record.path);
-    if (!ex_folder_has_checkpoint(&folder))
-        return nn_fail(err, status, "%s/checkpoints: no checkpoint in it; a run has one"
-                       " from its first evaluation on", l->record.path);
-    return nn_fail(err, status, "%s; %s", why.text, older.text);
-}
-
-/* What makes figures incomparable with the run's: to be known, or an error. */
-static nn_status check_weights(looking *l, nn_err *err)
-{
-    const ex_seen *s = &l->seen;
-    int others = 0;
-
-    for (int i = 0; i < l->o->pairs; i++)
-        others |= strncmp(l->o->pair[i], "data.", 5) == 0;
-    if (s->other_data && !others)
-        return nn_fail(err, NN_EDATA, "%s: was written with other data than %s has here;"
-                       " bring the old ones back, or say where they are with"
-                       " data.dir=DIR", l->checkpoint, l->config.source->name);
-    if (s->other_data)
-        fprintf(stderr, "note: these are other images than the run's\n");
-    if (s->bits != NN_BITS)
-        fprintf(stderr, "note: the weights come from a version whose results have other"
-                " bits (format %d, here %d)\n", s->bits, NN_BITS);
-    if (s->differs[0])
-        fprintf(stderr, "note: other settings than those it was trained with: %s\n",
-                s->differs);
     return NN_OK;
 }
 
@@ -245,7 +134,7 @@ static nn_status check_weights(looking *l, nn_err *err)
 static void probe_knn(looking *l)
 {
     ex_evaluator *e = &l->evaluator;
-    ex_run *run = &l->run;
+    ex_run *run = &l->in.run;
     nn_arena *a = &run->scratch;
     size_t mark = nn_arena_mark(a), r = (size_t)run->r;
     float *bank = NN_NEW(a, float, r * (size_t)e->bank);
@@ -267,14 +156,14 @@ static void probe_knn(looking *l)
 static nn_node *encode(nn_tape *t, const void *ctx, nn_node *x)
 {
     const looking *l = ctx;
-    const ex_run *run = &l->run;
-    nn_node *h = l->config.model->forward(t, run->model_state, x);
-    return l->jepa.of_z ? l->config.method->embed(t, run->objective.heads, h) : h;
+    const ex_run *run = &l->in.run;
+    nn_node *h = l->in.config.model->forward(t, run->model_state, x);
+    return l->jepa.of_z ? l->in.config.method->embed(t, run->objective.heads, h) : h;
 }
 
 static void score_images(looking *l)
 {
-    ex_run *run = &l->run;
+    ex_run *run = &l->in.run;
     jepa *j = &l->jepa;
     const data_images *d = &run->test;
     size_t pixels = (size_t)d->h * d->w * d->c;
@@ -313,7 +202,7 @@ static void score_images(looking *l)
 /* The run's own linear probe (ex_linear), whether the run asked for it or not. */
 static void ask_for_linear(looking *l)
 {
-    ex_metrics *m = &l->config.metrics;
+    ex_metrics *m = &l->in.config.metrics;
     int protocol = l->probe < 0 ? m->probe : l->probe ? MET_SGD : MET_RIDGE;
 
     l->other_probe = protocol != m->probe;
@@ -325,30 +214,25 @@ static nn_status look(looking *l, nn_err *err)
 {
     NN_TRY(ex_machine_choose(l->o->threads, err));
     NN_TRY(read_options(l, err));
-    NN_TRY(read_folder(l, err));
-    NN_TRY(read_config(l, err));
-    if (l->unread[0])                   /* without a configuration there is no going on */
-        fprintf(stderr, "%s\n", l->unread);
-    NN_TRY(ex_run_build(&l->run, &l->config, err));
-    NN_TRY(read_weights(l, err));
-    NN_TRY(check_weights(l, err));
+    NN_TRY(ex_reopen(&l->in, &(ex_reopen_options){ l->o->run, l->o->pairs, l->o->pair,
+                                                   l->o->checkpoint }, err));
     if (l->train_split)
-        l->run.test = l->run.train;
+        l->in.run.test = l->in.run.train;
     if (!l->o->knn_t)
-        l->temperature = l->config.metrics.knn_t;
+        l->temperature = l->in.config.metrics.knn_t;
     if (l->o->linear)
         ask_for_linear(l);
-    l->evaluator = ex_evaluator_new(&l->run);
-    l->evaluator.untrained_erank = l->seen.at.untrained_erank;
+    l->evaluator = ex_evaluator_new(&l->in.run);
+    l->evaluator.untrained_erank = l->in.seen.at.untrained_erank;
     if (l->metrics) {
         say(l, "collapse metrics: %d images", l->evaluator.n);
-        ex_evaluate(&l->evaluator, l->seen.loss, &l->figures);
+        ex_evaluate(&l->evaluator, l->in.seen.loss, &l->figures);
     }
     if (l->knns)
         probe_knn(l);
     if (l->o->linear) {
         say(l, "linear probe: %d training and %d held-out images",
-            l->evaluator.linear_bank, l->run.test.n);
+            l->evaluator.linear_bank, l->in.run.test.n);
         l->linear = ex_linear(&l->evaluator);
     }
     if (l->o->jepa)
@@ -361,19 +245,19 @@ static nn_status look(looking *l, nn_err *err)
 /* Of status.json's baselines, and of the untrained network's line; NaN: unknown. */
 static double baseline(const looking *l, const char *key)
 {
-    return ex_number_of(json_object_get(l->record.status, "baseline"), key);
+    return ex_number_of(json_object_get(l->in.record.status, "baseline"), key);
 }
 
 static double untrained(const looking *l, const char *key)
 {
-    const json_t *line = json_array_get(l->record.rows, 0);
+    const json_t *line = json_array_get(l->in.record.rows, 0);
     return ex_number_of(line, "epoch") == 0 ? ex_number_of(line, key) : NAN;
 }
 
 /* Baselines were measured with the settings of the run. */
 static int as_in_the_run(const looking *l)
 {
-    return !l->seen.other_data && !l->seen.differs[0];
+    return !l->in.seen.other_data && !l->in.seen.differs[0];
 }
 
 static json_t *number(double x)
@@ -388,7 +272,7 @@ static void put(json_t *o, const char *key, double x)
 
 static json_t *image_json(const looking *l, int i)
 {
-    return json_pack("{s:i, s:i, s:o}", "image", i, "label", l->run.test.label[i],
+    return json_pack("{s:i, s:i, s:o}", "image", i, "label", l->in.run.test.label[i],
                      "score", number(l->jepa.score[i]));
 }
 
@@ -430,7 +314,7 @@ static void add_metrics(json_t *o, const ex_figures *f, int knn)
 
 static const char *probe_word(const looking *l)
 {
-    return l->config.metrics.probe == MET_SGD ? "sgd" : "ridge";
+    return l->in.config.metrics.probe == MET_SGD ? "sgd" : "ridge";
 }
 
 static void print_json(const looking *l)
@@ -439,13 +323,13 @@ static void print_json(const looking *l)
     char name[64], sha[65];
     json_t *o = json_pack(
         "{s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "exit", 0, "epoch",
-        l->seen.at.epoch, "step", l->seen.at.step, "split",
-        l->train_split ? "train" : "test", "n", e->n, "d", l->run.d, "r", l->run.r, "k",
+        l->in.seen.at.epoch, "step", l->in.seen.at.step, "split",
+        l->train_split ? "train" : "test", "n", e->n, "d", l->in.run.d, "r", l->in.run.r, "k",
         e->k, "knn_k", e->knn_k, "bank", e->bank);
     json_t *base = json_object();
 
     NN_NEED(o && base, "out of memory");
-    ex_weights_sha256(&l->run.store, sha);
+    ex_weights_sha256(&l->in.run.store, sha);
     json_object_set_new(o, "weights_sha256", json_string(sha));
     if (l->metrics)
         add_metrics(o, &l->figures, l->plain_knn);
@@ -461,7 +345,7 @@ static void print_json(const looking *l)
     }
     if (l->o->jepa)
         json_object_set_new(o, "jepa_score", jepa_json(l));
-    put(base, "chance", 1.0 / l->run.train.classes);
+    put(base, "chance", 1.0 / l->in.run.train.classes);
     put(base, "raw_pixel_knn", baseline(l, "raw_pixel_knn"));
     put(base, "untrained_knn", baseline(l, "untrained_knn"));
     put(base, "raw_pixel_linear", baseline(l, "raw_pixel_linear"));
@@ -489,13 +373,13 @@ static void print_probe(const looking *l, const char *name, double share,
         print_share("   untrained network", from_untrained);
     if (!isnan(from_pixels))
         print_share("   raw pixels", from_pixels);
-    print_share("   chance", 1.0 / l->run.train.classes);
+    print_share("   chance", 1.0 / l->in.run.train.classes);
     putchar('\n');
 }
 
 static void print_knn(const looking *l, int k, double share)
 {
-    int same = as_in_the_run(l) && !l->o->knn_t && k == l->config.metrics.knn_k;
+    int same = as_in_the_run(l) && !l->o->knn_t && k == l->in.config.metrics.knn_k;
     int bank = l->evaluator.bank;       /* more neighbours there are not */
     char name[48];
 
@@ -539,8 +423,8 @@ static void print_metrics(const looking *l)
 
 static void print_scored(const looking *l, const char *word, int i)
 {
-    const char *const *label = l->config.source->labels;
-    int known = label != NULL, class = l->run.test.label[i];
+    const char *const *label = l->in.config.source->labels;
+    int known = label != NULL, class = l->in.run.test.label[i];
 
     for (int k = 0; known && k <= class; k++)
         known = label[k] != NULL;
@@ -554,8 +438,8 @@ static void print_jepa(const looking *l)
 
     printf("JEPA-SCORE of %c over %d images\n  %-8s %10.4g   %.1f of %d directions below"
            " %g\n", j->of_z ? 'z' : 'h', j->images, "mean", j->mean, j->floored,
-           j->width < l->run.test.h * l->run.test.w * l->run.test.c
-               ? j->width : l->run.test.h * l->run.test.w * l->run.test.c,
+           j->width < l->in.run.test.h * l->in.run.test.w * l->in.run.test.c
+               ? j->width : l->in.run.test.h * l->in.run.test.w * l->in.run.test.c,
            NN_LEAST_STRETCH);
     print_scored(l, "lowest", j->lowest);
     print_scored(l, "highest", j->highest);
@@ -565,13 +449,13 @@ static void print_table(const looking *l)
 {
     const ex_evaluator *e = &l->evaluator;
 
-    printf("%s\n%s with %s on %s, %s, after %d of %d epochs", l->record.path,
-           l->config.method->name, l->config.model->name, l->config.source->name,
-           l->checkpoint, l->seen.at.epoch, l->config.top.epochs);
-    if (l->seen.at.step)
-        printf(" and %d steps", l->seen.at.step);
+    printf("%s\n%s with %s on %s, %s, after %d of %d epochs", l->in.record.path,
+           l->in.config.method->name, l->in.config.model->name, l->in.config.source->name,
+           l->in.checkpoint, l->in.seen.at.epoch, l->in.config.top.epochs);
+    if (l->in.seen.at.step)
+        printf(" and %d steps", l->in.seen.at.step);
     printf("\nn = %d %s images, d = %d, r = %d, k = %d, bank = %d\n\n", e->n,
-           l->train_split ? "training" : "held-out", l->run.d, l->run.r, e->k, e->bank);
+           l->train_split ? "training" : "held-out", l->in.run.d, l->in.run.r, e->k, e->bank);
     if (l->metrics)
         print_metrics(l);
     if (l->plain_knn)
@@ -607,9 +491,7 @@ nn_status ex_eval(const ex_eval_options *o, nn_err *err)
         print_table(l);
     else if (o->json)
         print_failure(status, err);
-    ex_run_free(&l->run);
-    ex_record_free(&l->record);
-    nn_arena_free(&l->text);
+    ex_reopened_free(&l->in);
     free(l);
     return status;
 }

@@ -194,20 +194,15 @@ static void to_pixels(const data_images *d, size_t count, const float *x, float 
         out[i] = x[i] * d->std[i % (size_t)d->c] + d->mean[i % (size_t)d->c];
 }
 
-/* Codes and reconstructions of all held-out images, whatever metrics.samples is: how much
- * of a codebook is used is a matter of how long one looks. */
-static void look_at_codes(ex_evaluator *e, ex_code_figures *f)
+void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see, void *ctx)
 {
     ex_run *run = e->run;
     const ex_config *c = run->config;
-    const data_images *d = &run->test;
     const size_t pixels = (size_t)d->h * (size_t)d->w * (size_t)d->c;
     nn_arena *a = &run->scratch;
     const size_t mark = nn_arena_mark(a);
     float *truth = NN_NEW(a, float, pixels * (size_t)e->part),
           *made = NN_NEW(a, float, pixels * (size_t)e->part);
-    ex_codes_look look =
-        ex_codes_open(&run->codes, f, (met_image_size){ d->h, d->w, d->c }, a);
     nn_tape *t = &run->tape;
 
     t->mode = NN_EVAL;
@@ -220,16 +215,39 @@ static void look_at_codes(ex_evaluator *e, ex_code_figures *f)
         data_plain(d, NULL, from, n, e->image);
         nn_node *x = nn_input(t, nn_shape4(n, d->h, d->w, d->c), e->image, 0);
         ssl_objective_encode(t, &run->objective, &v, 0, x);
+        const nn_shape map = v.map[0]->shape;
         nn_node *again = c->method->reconstruct(t, run->objective.heads, &v, 0, &found);
         to_pixels(d, pixels * (size_t)n, e->image, truth);
         to_pixels(d, pixels * (size_t)n, again->val, made);
-        ex_codes_see(&look, &found, (size_t)n, truth, made, a);
+        see(ctx, &(ex_coded){ from, n, map.dim[1], map.dim[2], &found, truth, made });
         nn_tape_reset(t);
     }
     t->mode = NN_TRAIN;
     t->record = 1;
+    nn_arena_rewind(a, mark);
+}
+
+typedef struct look { ex_codes_look codes; nn_arena *scratch; } look;
+
+static void see_codes(void *ctx, const ex_coded *b)
+{
+    look *l = ctx;
+    ex_codes_see(&l->codes, b->found, (size_t)b->images, b->truth, b->made, l->scratch);
+}
+
+/* Codes and reconstructions of all held-out images, whatever metrics.samples is: how much
+ * of a codebook is used is a matter of how long one looks. */
+static void look_at_codes(ex_evaluator *e, ex_code_figures *f)
+{
+    ex_run *run = e->run;
+    const data_images *d = &run->test;
+    nn_arena *a = &run->scratch;
+    const size_t mark = nn_arena_mark(a);
+    look l = { ex_codes_open(&run->codes, f, (met_image_size){ d->h, d->w, d->c }, a), a };
+
+    ex_evaluator_codes(e, d, see_codes, &l);
     if (!stopped(e))
-        ex_codes_close(&look, a);
+        ex_codes_close(&l.codes, a);
     nn_arena_rewind(a, mark);
 }
 

@@ -51,6 +51,18 @@ void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f);
 /* h (n, r) of the first n images of `d`, with running statistics: what probes see. */
 void ex_evaluator_features(ex_evaluator *e, const data_images *d, int n, float *h);
 
+/* What a codebook finds in the images of `d`, batch by batch, without augmentation and
+ * with running statistics: maps of h' x w' places, and pixels in 0 .. 1 with what the
+ * decoder makes of them.  It lives as long as the call. */
+typedef struct ex_coded {
+    int from, images, rows, cols;       /* rows h', cols w' */
+    const nn_quantised *found;
+    const float *truth, *made;
+} ex_coded;
+typedef void ex_coded_act(void *ctx, const ex_coded *batch);
+
+void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see, void *ctx);
+
 /* kNN on the pixels themselves: what no representation may fall below unnoticed. */
 double ex_raw_pixel_knn(ex_evaluator *e);
 

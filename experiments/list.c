@@ -6,6 +6,7 @@
 #include "experiments/paper.h"
 #include "metrics/met.h"
 #include "nn/model.h"
+#include "nn/quant/quant.h"
 #include "optim/opt.h"
 #include "ssl/method.h"
 
@@ -49,6 +50,12 @@ static void optimizers(FILE *out)
         fprintf(out, "%-14s %s\n", opt_method_at(i)->name, opt_method_at(i)->about);
 }
 
+static void quantisers(FILE *out)
+{
+    for (int i = 0; i < nn_quant_count(); i++)
+        fprintf(out, "%-14s %s\n", nn_quant_at(i)->name, nn_quant_at(i)->about);
+}
+
 static void metrics(FILE *out)
 {
     for (int i = 0; i < met_metric_count(); i++) {
@@ -62,8 +69,8 @@ nn_status ex_list(const char *what, FILE *out, nn_err *err)
 {
     static const struct { const char *name; void (*print)(FILE *); } lists[] = {
         { "methods", methods }, { "addons", addons }, { "models", models },
-        { "datasets", datasets }, { "optimizers", optimizers }, { "metrics", metrics },
-        { "papers", ex_paper_list }
+        { "datasets", datasets }, { "optimizers", optimizers },
+        { "quantisers", quantisers }, { "metrics", metrics }, { "papers", ex_paper_list }
     };
     const char *known[NN_COUNT(lists) + 1] = { NULL };
 
@@ -77,6 +84,6 @@ nn_status ex_list(const char *what, FILE *out, nn_err *err)
     const char *near = nn_nearest(what, known);
     return nn_fail(err, NN_ECONFIG, "command line: cannot list '%.40s'%s%s%s", what,
                    near ? "; did you mean '" : "; there are methods, addons, models,"
-                   " datasets, optimizers, metrics and papers", near ? near : "",
+                   " datasets, optimizers, quantisers, metrics and papers", near ? near : "",
                    near ? "'?" : "");
 }

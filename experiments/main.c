@@ -13,6 +13,7 @@
 #include "experiments/eval.h"
 #include "experiments/loss.h"
 #include "experiments/plan.h"
+#include "experiments/quantise.h"
 #include "experiments/report.h"
 #include "experiments/reproduce.h"
 #include "experiments/train.h"
@@ -22,6 +23,7 @@ enum { OPT_SEED = 256, OPT_OUT, OPT_THREADS, OPT_RESUME, OPT_JSON, OPT_QUIET,
        OPT_DEBUG_NAN, OPT_PROFILE, OPT_GRAD };
 enum { OPT_KNN = 320, OPT_KNN_T, OPT_LINEAR, OPT_PROBE, OPT_METRICS, OPT_SPLIT, OPT_JEPA,
        OPT_IMAGES, OPT_OF, OPT_CHECKPOINT };    /* of eval */
+enum { OPT_CODEBOOK = 352, OPT_DECODE, OPT_FIT, OPT_ROUNDS, OPT_CODEBOOK_OUT };  /* of quantise */
 enum { OPT_SEEDS = 384, OPT_QUICK, OPT_LIST, OPT_ONLY, OPT_JOBS, OPT_MARKDOWN };
 
 const char *argp_program_version = "fullrank " EX_VERSION;
@@ -36,6 +38,7 @@ typedef struct line {
     const char *output, *grad;
     ex_eval_options eval;
     ex_reproduce_options reproduce;
+    ex_quantise_options quantise;
     nn_err err;
 } line;
 
@@ -72,6 +75,25 @@ static const struct argp_option plan_options[] = {
 static const struct argp_option loss_options[] = {
     { "grad", OPT_GRAD, "PREFIX", 0, "Write the gradient with respect to each file:"
       " PREFIX_0.npy, PREFIX_1.npy, ...", 0 },
+    { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
+    {0}
+};
+
+static const struct argp_option quantise_options[] = {
+    { "codebook", OPT_CODEBOOK, "C.npy", 0, "The codes, (K, D); for rvq one for every stage,"
+      " or (S, K, D)", 0 },
+    { "output", 'o', "FILE.npy", 0, "Write the indices, int32", 0 },
+    { "decode", OPT_DECODE, "FILE.npy", 0, "Write what the codes make of the vectors", 0 },
+    { "fit", OPT_FIT, "K", 0, "Learn K codes from the vectors by k-means", 0 },
+    { "rounds", OPT_ROUNDS, "N", 0, "Its rounds (default: 20)", 0 },
+    { "seed", OPT_SEED, "N", 0, "Which vectors it begins with (default: 0)", 0 },
+    { "codebook-out", OPT_CODEBOOK_OUT, "FILE.npy", 0, "Write the codes that were learnt", 0 },
+    { "export-codebook", 0, NULL, OPTION_ALIAS, NULL, 0 },
+    { "split", OPT_SPLIT, "test|train", 0, "Images of the run (default: test)", 0 },
+    { "checkpoint", OPT_CHECKPOINT, "last|prev|FILE", 0, "Its weights (default: last, or prev"
+      " when that is missing or damaged)", 0 },
+    { "threads", OPT_THREADS, "N", 0, "Threads to use; the result does not depend on it",
+      0 },
     { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
     {0}
 };
@@ -163,6 +185,33 @@ static error_t parse_eval(int key, const char *arg, ex_eval_options *o)
     }
 }
 
+/* Of quantise, whose words are checked by ex_quantise. */
+static error_t parse_quantise(int key, const char *arg, ex_quantise_options *o,
+                              struct argp_state *state)
+{
+    switch (key) {
+    case OPT_CODEBOOK:
+        if (o->books == NN_QUANT_PARTS)
+            argp_error(state, "--codebook is given more than %d times", NN_QUANT_PARTS);
+        o->book[o->books++] = arg;
+        return 0;
+    case OPT_DECODE:
+        o->decoded = arg;
+        return 0;
+    case OPT_FIT:
+        o->fit = arg;
+        return 0;
+    case OPT_ROUNDS:
+        o->rounds = arg;
+        return 0;
+    case OPT_CODEBOOK_OUT:
+        o->codebook = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 /* A count of threads or of runs. */
 static int some(const char *option, const char *arg, struct argp_state *state)
 {
@@ -243,7 +292,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "too few arguments");
         return 0;
     default:
-        return parse_eval(key, arg, &l->eval);
+        return parse_eval(key, arg, &l->eval) == 0
+            ? 0 : parse_quantise(key, arg, &l->quantise, state);
     }
 }
 
@@ -300,6 +350,21 @@ static int loss(line *l)
 {
     const ex_loss_options o = { l->words, l->word, l->grad, l->json };
     return (int)ex_loss(&o, stdout, &l->err);
+}
+
+static int quantise(line *l)
+{
+    ex_quantise_options *o = &l->quantise;
+
+    o->words = l->words;
+    o->word = l->word;
+    o->indices = l->output;
+    o->seed = l->setting[0][0] ? l->setting[0] + strlen("seed=") : NULL;
+    o->split = l->eval.split;
+    o->checkpoint = l->eval.checkpoint;
+    o->threads = l->threads;
+    o->json = l->json;
+    return (int)ex_quantise(o, stdout, &l->err);
 }
 
 static int report(line *l)
@@ -380,6 +445,14 @@ static const struct command {
       " which are over by default.  Exit codes: 2 command line, 4 the loss or a gradient"
       " is not finite, 5 a file.",
       2, 1 << 20, loss_options, loss },
+    { "quantise", "METHOD X.npy | RUN [KEY=VALUE...]",
+      "Tell the codes of given vectors, or of a run's images, and how codes are used.\v"
+      "METHOD is vq, cosine, unit or rvq on a codebook (--codebook, or --fit K), or fsq or"
+      " lfq; 'fullrank list quantisers' has more names.  X.npy holds rows of D numbers, in"
+      " any number of dimensions before the last.  A RUN is the folder of a run of vqvae;"
+      " nothing is written into it.  Exit codes: 1 a file cannot be written, 2 command"
+      " line, 5 a file or data, 6 no whole checkpoint.",
+      1, 1 << 20, quantise_options, quantise },
     { "report", "RUN...",
       "Write one HTML page about runs, and print their table.\v"
       "A RUN is the folder that 'fullrank train' names when it ends.",
@@ -391,7 +464,7 @@ static const struct command {
       " codes: 0 every claim reproduced, 7 one is not, 75 interrupted and saved (the same"
       " command goes on), others as of train.",
       0, 1, reproduce_options, reproduce },
-    { "list", "methods|addons|models|datasets|optimizers|metrics|papers",
+    { "list", "methods|addons|models|datasets|optimizers|quantisers|metrics|papers",
       "Show what there is to choose from.", 1, 1, no_options, list },
     { "bench", "gemm|conv|step|losses|metrics [OPTION...]",
       "Time our code beside the libraries that one would pick instead.", 0, 1 << 20,

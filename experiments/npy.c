@@ -16,7 +16,7 @@ static const char MAGIC[6] = { '\x93', 'N', 'U', 'M', 'P', 'Y' };
  * few thousand.  What is longer is not read, to be refused in any case. */
 enum { MOST_HEADER = 1 << 16 };
 
-/* Dimensions are told apart up to here; two are wanted. */
+/* Dimensions are told apart up to here. */
 enum { MOST_DIMS = 32 };
 
 typedef struct header {
@@ -192,10 +192,12 @@ static const char *shape_text(const header *h, char *out, size_t size)
     return out;
 }
 
-static nn_status check(const header *h, const char *file, int *bytes, int *big,
+/* most: dimensions beyond the second, which are rows as well. */
+static nn_status check(const header *h, int most, const char *file, int *bytes, int *big,
                        nn_err *err)
 {
     char shape[128];
+    long long rows = 1;
 
     if (strcmp(h->descr + (h->descr[0] != 0), "f4") != 0
         && strcmp(h->descr + (h->descr[0] != 0), "f8") != 0)
@@ -207,26 +209,43 @@ static nn_status check(const header *h, const char *file, int *bytes, int *big,
                        file, h->descr);
     *bytes = h->descr[2] - '0';
     *big = h->descr[0] == '>';
-    if (h->dims != 2)
+    if (most == 2 && h->dims != 2)
         return nn_fail(err, NN_EDATA, "%s: an array of shape %s; wanted are rows and"
                        " columns", file, shape_text(h, shape, sizeof shape));
+    if (h->dims < 2 || h->dims > most)
+        return nn_fail(err, NN_EDATA, "%s: an array of shape %s; wanted are rows of"
+                       " numbers in 2 to %d dimensions: x.reshape(-1, D)", file,
+                       shape_text(h, shape, sizeof shape), most);
     if (h->fortran)
         return nn_fail(err, NN_EDATA, "%s: lies column by column (Fortran order); save"
                        " numpy.ascontiguousarray(x)", file);
-    if (h->dim[0] > INT_MAX || h->dim[1] > INT_MAX)
-        return nn_fail(err, NN_EDATA, "%s: an array of shape %s is too large", file,
-                       shape_text(h, shape, sizeof shape));
+    for (int i = 0; i < h->dims; i++) {
+        const int row = i < h->dims - 1;
+        if (h->dim[i] > INT_MAX || (row && rows * h->dim[i] > INT_MAX))
+            return nn_fail(err, NN_EDATA, "%s: an array of shape %s is too large", file,
+                           shape_text(h, shape, sizeof shape));
+        rows *= row ? h->dim[i] : 1;
+    }
     return NN_OK;
 }
 
-static nn_status read_open(FILE *f, const char *file, nn_arena *a, ex_npy *out,
-                           nn_err *err)
+static ex_npy_shape shape_of_file(const header *h)
+{
+    ex_npy_shape s = { h->dims, { 0 } };
+    for (int i = 0; i < h->dims; i++)
+        s.dim[i] = (int)h->dim[i];
+    return s;
+}
+
+static nn_status read_open(FILE *f, const char *file, int most, nn_arena *a, ex_npy *out,
+                           ex_npy_shape *shape, nn_err *err)
 {
     enum { BLOCK = 1 << 12 };
     unsigned char raw[BLOCK * 8];
     struct stat st;
     header h;
-    int bytes = 0, big = 0;
+    char lies[128];
+    int bytes = 0, big = 0, rows = 1;
 
     if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode))
         return nn_fail(err, NN_EDATA, "%s: not a file of numbers", file);
@@ -236,14 +255,19 @@ static nn_status read_open(FILE *f, const char *file, nn_arena *a, ex_npy *out,
     if (!parse(text, &h))
         return nn_fail(err, NN_EDATA, "%s: the header of this .npy file makes no sense",
                        file);
-    NN_TRY(check(&h, file, &bytes, &big, err));
-    const uint64_t n = (uint64_t)h.dim[0] * (uint64_t)h.dim[1];
+    NN_TRY(check(&h, most, file, &bytes, &big, err));
+    *shape = shape_of_file(&h);
+    for (int i = 0; i < h.dims - 1; i++)
+        rows *= shape->dim[i];
+    const int cols = shape->dim[h.dims - 1];
+    const uint64_t n = (uint64_t)rows * (uint64_t)cols;
     const uint64_t there = (uint64_t)(st.st_size - ftell(f));
     if (there / (unsigned)bytes < n || there != n * (unsigned)bytes)
-        return nn_fail(err, NN_EDATA, "%s: (%lld, %lld) numbers of %d bytes do not make"
+        return nn_fail(err, NN_EDATA, "%s: %s numbers of %d bytes do not make"
                        " the %llu bytes behind the header; the file is damaged", file,
-                       h.dim[0], h.dim[1], bytes, (unsigned long long)there);
-    *out = (ex_npy){ (int)h.dim[0], (int)h.dim[1], NN_NEW(a, float, n + 1) };
+                       shape_text(&h, lies, sizeof lies), bytes,
+                       (unsigned long long)there);
+    *out = (ex_npy){ rows, cols, NN_NEW(a, float, n + 1) };
     for (uint64_t at = 0; at < n; ) {
         size_t want = n - at < BLOCK ? (size_t)(n - at) : BLOCK;
         if (fread(raw, (size_t)bytes, want, f) != want)
@@ -256,7 +280,8 @@ static nn_status read_open(FILE *f, const char *file, nn_arena *a, ex_npy *out,
     return NN_OK;
 }
 
-nn_status ex_npy_read(const char *file, nn_arena *a, ex_npy *out, nn_err *err)
+static nn_status read_file(const char *file, int most, nn_arena *a, ex_npy *out,
+                           ex_npy_shape *shape, nn_err *err)
 {
     struct stat st;
 
@@ -267,36 +292,55 @@ nn_status ex_npy_read(const char *file, nn_arena *a, ex_npy *out, nn_err *err)
     if (!f)
         return nn_fail(err, NN_EDATA, "%s: %s", file, strerror(errno));
     errno = 0;
-    nn_status status = read_open(f, file, a, out, err);
+    nn_status status = read_open(f, file, most, a, out, shape, err);
     fclose(f);
     return status;
+}
+
+nn_status ex_npy_read(const char *file, nn_arena *a, ex_npy *out, nn_err *err)
+{
+    ex_npy_shape shape;
+    return read_file(file, 2, a, out, &shape, err);
+}
+
+nn_status ex_npy_read_rows(const char *file, nn_arena *a, ex_npy *out,
+                           ex_npy_shape *shape, nn_err *err)
+{
+    return read_file(file, EX_NPY_DIMS, a, out, shape, err);
 }
 
 /* ---- writing ---------------------------------------------------------------------- */
 
 /* Magic, version, length and header, padded with blanks so that the numbers begin at a
  * multiple of 64, as NumPy does for mapped files. */
-static int put_header(FILE *f, const ex_npy *m)
+static int put_header(FILE *f, const char *descr, const ex_npy_shape *shape)
 {
-    char text[128 - 10 + 1];
-    int n = snprintf(text, sizeof text,
-                     "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }",
-                     m->rows, m->cols);
-    const unsigned char lead[4] = { 1, 0, sizeof text - 1, 0 };
+    enum { LEAD = 10, WHOLE = 256 };    /* eight dimensions of ten digits fit */
+    header h = { .dims = shape->dims };
+    char text[WHOLE - LEAD + 1], lies[128];
 
-    memset(text + n, ' ', sizeof text - 1 - (size_t)n);
-    text[sizeof text - 2] = '\n';
+    for (int i = 0; i < h.dims; i++)
+        h.dim[i] = shape->dim[i];
+    const int n = snprintf(text, sizeof text,
+                           "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr,
+                           shape_text(&h, lies, sizeof lies));
+    const int size = LEAD + n < WHOLE / 2 ? WHOLE / 2 - LEAD : WHOLE - LEAD;
+    const unsigned char lead[4] = { 1, 0, (unsigned char)size, 0 };
+
+    memset(text + n, ' ', (size_t)(size - n));
+    text[size - 1] = '\n';
     return fwrite(MAGIC, 1, sizeof MAGIC, f) == sizeof MAGIC
         && fwrite(lead, 1, sizeof lead, f) == sizeof lead
-        && fwrite(text, 1, sizeof text - 1, f) == sizeof text - 1;
+        && fwrite(text, 1, (size_t)size, f) == (size_t)size;
 }
 
-static int put_numbers(FILE *f, const ex_npy *m)
+/* Little-endian, whatever the machine is. */
+static int put_numbers(FILE *f, size_t n, const void *val)
 {
-    const size_t n = (size_t)m->rows * (size_t)m->cols;
+    const char *from = val;
     for (size_t i = 0; i < n; i++) {
         uint32_t x;
-        memcpy(&x, &m->val[i], sizeof x);
+        memcpy(&x, from + i * sizeof x, sizeof x);
         const unsigned char b[4] = { (unsigned char)x, (unsigned char)(x >> 8),
                                      (unsigned char)(x >> 16), (unsigned char)(x >> 24) };
         if (fwrite(b, 1, sizeof b, f) != sizeof b)
@@ -305,19 +349,23 @@ static int put_numbers(FILE *f, const ex_npy *m)
     return 1;
 }
 
-nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err)
+static nn_status write_file(const char *file, const char *descr, const ex_npy_shape *shape,
+                            const void *val, nn_err *err)
 {
+    size_t n = 1;
     const mode_t mask = umask(0);
     const size_t size = strlen(file) + sizeof ".XXXXXX";
     char *part = malloc(size);
 
     umask(mask);
+    for (int i = 0; i < shape->dims; i++)
+        n *= (size_t)shape->dim[i];
     NN_NEED(part, "out of memory for a file name of %zu bytes", size);
     snprintf(part, size, "%s.XXXXXX", file);
     int fd = mkstemp(part);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    int fine = f && put_header(f, m) && put_numbers(f, m) && fflush(f) == 0
-        && fsync(fd) == 0 && fchmod(fd, 0666 & ~mask) == 0;
+    int fine = f && put_header(f, descr, shape) && put_numbers(f, n, val)
+        && fflush(f) == 0 && fsync(fd) == 0 && fchmod(fd, 0666 & ~mask) == 0;
     int why = errno;
     if (f && fclose(f) != 0 && fine) {
         why = errno;
@@ -332,4 +380,22 @@ nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err)
     free(part);
     return fine ? NN_OK : nn_fail(err, NN_ERUN, "%s: cannot be written: %s", file,
                                   strerror(why));
+}
+
+nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err)
+{
+    const ex_npy_shape shape = { 2, { m->rows, m->cols } };
+    return write_file(file, "<f4", &shape, m->val, err);
+}
+
+nn_status ex_npy_write_floats(const char *file, const ex_npy_shape *shape,
+                              const float *val, nn_err *err)
+{
+    return write_file(file, "<f4", shape, val, err);
+}
+
+nn_status ex_npy_write_ints(const char *file, const ex_npy_shape *shape, const int *val,
+                            nn_err *err)
+{
+    return write_file(file, "<i4", shape, val, err);
 }

@@ -20,8 +20,20 @@ typedef struct ex_npy {
  * length that does not fit its shape; the text names the file. */
 nn_status ex_npy_read(const char *file, nn_arena *a, ex_npy *out, nn_err *err);
 
-/* float32, little-endian, version 1.0.  The file is replaced as a whole or stays as it
- * was.  NN_ERUN: it cannot be written. */
+/* The same of an array of 2 to EX_NPY_DIMS dimensions: all but the last count rows, in
+ * the order of the file, so (8, 7, 7, 64) is 392 rows of 64.  *shape as it was. */
+enum { EX_NPY_DIMS = 8 };
+typedef struct ex_npy_shape { int dims, dim[EX_NPY_DIMS]; } ex_npy_shape;
+
+nn_status ex_npy_read_rows(const char *file, nn_arena *a, ex_npy *out,
+                           ex_npy_shape *shape, nn_err *err);
+
+/* float32 or int32, little-endian, version 1.0.  The file is replaced as a whole or stays
+ * as it was.  NN_ERUN: it cannot be written. */
 nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err);
+nn_status ex_npy_write_floats(const char *file, const ex_npy_shape *shape,
+                              const float *val, nn_err *err);
+nn_status ex_npy_write_ints(const char *file, const ex_npy_shape *shape, const int *val,
+                            nn_err *err);
 
 #endif

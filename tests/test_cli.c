@@ -77,7 +77,7 @@ static const misuse misuses[] = {
       "command line: cannot list 'method'; did you mean 'methods'?" },
     { { "list", "xyzzy" },
       "command line: cannot list 'xyzzy'; there are methods, addons, models,"
-      " datasets, optimizers, metrics and papers" },
+      " datasets, optimizers, quantisers, metrics and papers" },
     { { "train" }, "fullrank train: too few arguments" },
     { { "train", "--threads=0" },
       "fullrank train: --threads wants a whole number from 1 to 1024, not '0'" },
