@@ -279,9 +279,6 @@ static nn_status read_vectors(task *t, nn_err *err)
     if (t->x.rows < 1 || t->x.cols < 1 || t->x.cols > MOST_COLS)
         return nn_fail(err, NN_EDATA, "%s: %d rows of %d numbers; wanted are 1 row or more"
                        " of 1 to %d", t->file, t->x.rows, t->x.cols, MOST_COLS);
-    if (t->shape.dims == EX_NPY_DIMS && t->o->indices)
-        return nn_fail(err, NN_EDATA, "%s: %d dimensions and one for the parts are too"
-                       " many; x.reshape(-1, %d)", t->file, EX_NPY_DIMS, t->x.cols);
     return check_numbers(t->file, &t->x, err);
 }
 
@@ -511,14 +508,14 @@ static void join(const task *t, const chunk *c, float *z, float *q)
 {
     const size_t d = t->d, all = (size_t)t->x.cols;
 
-    memset(q, 0, sizeof *q * c->n * all);
     for (int p = 0; p < t->parts; p++) {
         const size_t group = (size_t)(p / t->stages) * d;
+        const int first = p % t->stages == 0;
         for (size_t i = 0; i < c->n; i++)
             for (size_t j = 0; j < d; j++) {
-                q[i * all + group + j] += c->q[p][i * d + j];
-                if (p % t->stages == 0)
-                    z[i * all + group + j] = c->z[p][i * d + j];
+                const size_t at = i * all + group + j, from = i * d + j;
+                z[at] = first ? c->z[p][from] : z[at];
+                q[at] = first ? c->q[p][from] : q[at] + c->q[p][from];
             }
     }
 }
@@ -642,7 +639,7 @@ static void tell_json(const task *t, FILE *out)
     json_object_set_new(o, "code/error_relative", ex_json_number(t->whole.relative));
     json_object_set_new(o, "code/z_rms", ex_json_number(t->whole.z_rms));
     json_object_set_new(o, "parts", parts);
-    json_dumpf(o, out, JSON_INDENT(2));
+    json_dumpf(o, out, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     fputc('\n', out);
     json_decref(o);
 }
@@ -653,7 +650,7 @@ static void tell(const task *t, FILE *out)
                                          "nearest of unit length" };
     char name[16];
 
-    fprintf(out, "%s (%s), n = %d, D = %d\n", t->name,
+    fprintf(out, "%s: %s\nn = %d, D = %d\n", t->name,
             t->plan.kind ? t->plan.kind->about : words[t->book.metric], t->x.rows,
             t->x.cols);
     ex_survey_head(out);

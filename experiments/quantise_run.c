@@ -140,18 +140,20 @@ static void tell_json(const look *l, FILE *out)
         ex_survey_json(&l->part[i], 1, p);
         json_array_append_new(parts, p);
     }
-    json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:f, s:I, s:I}", "method",
+    json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "method",
                           l->in.config.quantiser.kind->name, "split",
                           l->train_split ? "train" : "test", "epoch", l->in.seen.at.epoch,
-                          "images", l->images->n, "n", l->sum.n * l->rows * l->cols, "K",
+                          "images", l->images->n, "n",
+                          (json_int_t)l->images->n * l->rows * l->cols, "K",
                           (json_int_t)c->k, "D", (json_int_t)c->d);
     NN_NEED(o, "quantise: out of memory");
     ex_survey_json(l->part, l->parts, o);
     json_object_set_new(o, "recon/mse", ex_json_number(l->made.mse));
+    json_object_set_new(o, "recon/nmse", ex_json_number(l->made.nmse));
     json_object_set_new(o, "recon/psnr", ex_json_number(l->made.psnr));
     json_object_set_new(o, "recon/ssim", ex_json_number(l->made.ssim));
     json_object_set_new(o, "parts", parts);
-    json_dumpf(o, out, JSON_INDENT(2));
+    json_dumpf(o, out, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     fputc('\n', out);
     json_decref(o);
 }

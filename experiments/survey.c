@@ -118,7 +118,7 @@ void ex_survey_json(const ex_survey *s, int parts, json_t *o)
 void ex_survey_head(FILE *out)
 {
     fprintf(out, "%-6s %9s %9s %9s %9s %11s %11s %9s %9s %9s %7s\n", "part", "codes",
-            "used", "usage", "of most", "perplexity", "error", "relative", "rms of z",
+            "used", "usage", "usage_max", "perplexity", "error", "relative", "rms of z",
             "erank", "copies");
 }
 

@@ -120,6 +120,11 @@ START_TEST(lists_hold_what_is_compiled_in)
     char *metrics = program("list", "metrics", NULL).out;
     for (int i = 0; i < met_metric_count(); i++)
         ck_assert_ptr_nonnull(strstr(metrics, met_metric_at(i)->name));
+    char *quantisers = program("list", "quantisers", NULL).out;
+    for (int i = 0; i < nn_quant_count(); i++) {
+        ck_assert_ptr_nonnull(strstr(quantisers, nn_quant_at(i)->name));
+        ck_assert_ptr_nonnull(strstr(quantisers, nn_quant_at(i)->about));
+    }
     ck_assert_ptr_nonnull(strstr(program("list", "models", NULL).out, "resnet8"));
     ck_assert_ptr_nonnull(strstr(program("list", "datasets", NULL).out, "shapes"));
     ck_assert_ptr_nonnull(strstr(program("list", "optimizers", NULL).out, "lars_clip"));
