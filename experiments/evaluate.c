@@ -194,7 +194,8 @@ static void to_pixels(const data_images *d, size_t count, const float *x, float 
         out[i] = x[i] * d->std[i % (size_t)d->c] + d->mean[i % (size_t)d->c];
 }
 
-void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see, void *ctx)
+void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see,
+                        void *ctx)
 {
     ex_run *run = e->run;
     const ex_config *c = run->config;
@@ -243,7 +244,8 @@ static void look_at_codes(ex_evaluator *e, ex_code_figures *f)
     const data_images *d = &run->test;
     nn_arena *a = &run->scratch;
     const size_t mark = nn_arena_mark(a);
-    look l = { ex_codes_open(&run->codes, f, (met_image_size){ d->h, d->w, d->c }, a), a };
+    const met_image_size size = { d->h, d->w, d->c };
+    look l = { ex_codes_open(&run->codes, f, size, a), a };
 
     ex_evaluator_codes(e, d, see_codes, &l);
     if (!stopped(e))

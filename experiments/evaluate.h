@@ -61,7 +61,8 @@ typedef struct ex_coded {
 } ex_coded;
 typedef void ex_coded_act(void *ctx, const ex_coded *batch);
 
-void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see, void *ctx);
+void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see,
+                        void *ctx);
 
 /* kNN on the pixels themselves: what no representation may fall below unnoticed. */
 double ex_raw_pixel_knn(ex_evaluator *e);

@@ -322,8 +322,8 @@ static int put_header(FILE *f, const char *descr, const ex_npy_shape *shape)
     for (int i = 0; i < h.dims; i++)
         h.dim[i] = shape->dim[i];
     const int n = snprintf(text, sizeof text,
-                           "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr,
-                           shape_text(&h, lies, sizeof lies));
+                           "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
+                           descr, shape_text(&h, lies, sizeof lies));
     const int size = LEAD + n < WHOLE / 2 ? WHOLE / 2 - LEAD : WHOLE - LEAD;
     const unsigned char lead[4] = { 1, 0, (unsigned char)size, 0 };
 
@@ -349,8 +349,8 @@ static int put_numbers(FILE *f, size_t n, const void *val)
     return 1;
 }
 
-static nn_status write_file(const char *file, const char *descr, const ex_npy_shape *shape,
-                            const void *val, nn_err *err)
+static nn_status write_file(const char *file, const char *descr,
+                            const ex_npy_shape *shape, const void *val, nn_err *err)
 {
     size_t n = 1;
     const mode_t mask = umask(0);

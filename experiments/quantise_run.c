@@ -30,8 +30,8 @@ static nn_status check_options(look *l, nn_err *err)
         : o->seed ? "seed" : o->decoded ? "decode" : NULL;
 
     if (of_file)
-        return nn_fail(err, NN_ECONFIG, "command line: --%s goes with METHOD X.npy, not with"
-                       " a run", of_file);
+        return nn_fail(err, NN_ECONFIG, "command line: --%s goes with METHOD X.npy, not"
+                       " with a run", of_file);
     l->train_split = o->split && strcmp(o->split, "train") == 0;
     if (o->split && !l->train_split && strcmp(o->split, "test") != 0)
         return nn_fail(err, NN_ECONFIG, "command line: --split is test or train, not"
@@ -44,8 +44,8 @@ static nn_status check_run(const look *l, nn_err *err)
     const ex_codes *c = &l->in.run.codes;
 
     if (!c->parts)
-        return nn_fail(err, NN_ECONFIG, "%s: method %s has no codebook; a run of vqvae has",
-                       l->in.record.path, l->in.config.method->name);
+        return nn_fail(err, NN_ECONFIG, "%s: method %s has no codebook; a run of vqvae"
+                       " has", l->in.record.path, l->in.config.method->name);
     if (l->o->codebook && !nn_quantiser_has_book(c->quantiser))
         return nn_fail(err, NN_ECONFIG, "command line: %s has no codebook to export; -o"
                        " writes its indices", l->in.config.quantiser.kind->name);

@@ -34,7 +34,8 @@ static nn_status read_config(ex_reopened *in, const ex_reopen_options *o, nn_err
 
 /* The folder's files tell baselines, which are not needed; a path that is no run folder
  * ends it. */
-static nn_status read_folder(ex_reopened *in, const char *path, nn_err *unread, nn_err *err)
+static nn_status read_folder(ex_reopened *in, const char *path, nn_err *unread,
+                             nn_err *err)
 {
     nn_err why = {0};
     nn_status status = ex_record_read(path, &in->record, &why);
@@ -56,8 +57,8 @@ static nn_status read_weights(ex_reopened *in, const char *asked, nn_err *err)
     if (asked && strcmp(asked, "last") != 0 && strcmp(asked, "prev") != 0)
         snprintf(in->checkpoint, sizeof in->checkpoint, "%s", asked);
     else
-        snprintf(in->checkpoint, sizeof in->checkpoint, "%s/checkpoints/%s", in->record.path,
-                 last);
+        snprintf(in->checkpoint, sizeof in->checkpoint, "%s/checkpoints/%s",
+                 in->record.path, last);
     nn_status status = ex_checkpoint_look(&in->run, in->checkpoint, &in->seen, &why);
     if (status != NN_ECHECKPOINT || asked)
         return status == NN_OK ? NN_OK : nn_fail(err, status, "%s", why.text);

@@ -22,8 +22,8 @@ typedef struct ex_reopened {
     char checkpoint[1200];              /* the one that was read */
 } ex_reopened;
 
-/* `in` begins as zeros and is to be freed after a failure, too.  What a person should know
- * goes to standard error.
+/* `in` begins as zeros and is to be freed after a failure, too.  What a person should
+ * know goes to standard error.
  *   NN_ECONFIG       a KEY, or the path is no run folder
  *   NN_EDATA         the data cannot be had, or are others than the run's
  *   NN_ECHECKPOINT   no whole checkpoint, or one that does not fit */

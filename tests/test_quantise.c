@@ -1,5 +1,5 @@
 /* `fullrank quantise`: codes of given vectors against brute force in NumPy
- * (golden/make_quantise.py), of a run against its own log, and every way to be refused. */
+ * (golden/make_quantise.py), of a run against its log, and every way to be refused. */
 #include <check.h>
 #include <math.h>
 #include <stdint.h>
@@ -15,6 +15,8 @@
 
 /* ---- files ------------------------------------------------------------------------- */
 
+#define HEADER "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
+
 /* An array of this shape, "(4, 3)", and bytes behind it. */
 static void put(const char *file, const char *descr, const char *shape, const void *data,
                 size_t bytes)
@@ -24,8 +26,7 @@ static void put(const char *file, const char *descr, const char *shape, const vo
 
     memset(head, ' ', sizeof head);
     memcpy(head, "\x93NUMPY\1\0\x76\0", 10);
-    int n = snprintf(head + 10, 118, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
-                     descr, shape);
+    int n = snprintf(head + 10, 118, HEADER, descr, shape);
     head[10 + n] = ' ';
     head[127] = '\n';
     memcpy(all, head, 128);
@@ -49,8 +50,7 @@ static const void *numbers(const char *file, const char *descr, const char *shap
 
     ck_assert_msg(all, "%s is not there", file);
     ck_assert_uint_eq(n, 128 + 4 * count);
-    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
-             descr, shape);
+    snprintf(header, sizeof header, HEADER, descr, shape);
     ck_assert_mem_eq(all, "\x93NUMPY\1\0\x76\0", 10);
     ck_assert_msg(memcmp(all + 10, header, strlen(header)) == 0, "%s: %.100s", file,
                   all + 10);
@@ -92,15 +92,15 @@ static const char *const figure[] = {
 };
 enum { FIGURES = sizeof figure / sizeof *figure };
 
-/* Distances are sums of float32 (a few 2^-24 each), the golden figures are rounded to it. */
+/* Distances are sums of float32 (a few 2^-24 each), golden figures are rounded to it. */
 static const double digits = 2e-6;
 
 static void agree(const json_t *o, const float *want, int figures, const char *name)
 {
     for (int i = 0; i < figures; i++) {
         const double got = number(o, figure[i]), right = (double)want[i];
-        ck_assert_msg(fabs(got - right) <= digits * fabs(right), "%s: %s is %.9g, not %.9g",
-                      name, figure[i], got, right);
+        ck_assert_msg(fabs(got - right) <= digits * fabs(right), "%s: %s is %.9g, not"
+                      " %.9g", name, figure[i], got, right);
     }
 }
 
@@ -182,7 +182,8 @@ START_TEST(codes_and_figures_are_those_of_brute_force)
     for (size_t i = 0; i < index->n; i++)
         ck_assert_int_eq(got[i], (int)index->val[i]);
     snprintf(shape, sizeof shape, "(%d, %d)", n, d);
-    golden_check(golden_at(&g, "%s/q", e->name), FLOATS("q.npy", "<f4", shape, x->n), digits);
+    golden_check(golden_at(&g, "%s/q", e->name), FLOATS("q.npy", "<f4", shape, x->n),
+                 digits);
     golden_free(&g);
 }
 END_TEST
@@ -199,8 +200,8 @@ START_TEST(stages_from_several_files_may_differ_in_size)
                          "-o", "i.npy");
     ck_assert_double_eq(number(o, "code/error"), 0);
     ck_assert(json_is_null(json_object_get(o, "K")));
-    ck_assert_double_eq(number(json_array_get(json_object_get(o, "parts"), 0), "code/error"),
-                        5);            /* (1 + 9) / 2 */
+    const json_t *first = json_array_get(json_object_get(o, "parts"), 0);
+    ck_assert_double_eq(number(first, "code/error"), 5);        /* (1 + 9) / 2 */
     const int32_t want[] = { 0, 0, 1, 2 };
     ck_assert_mem_eq(INTS("i.npy", "<i4", "(2, 2)", 4), want, sizeof want);
 }
@@ -305,7 +306,7 @@ START_TEST(fit_finds_clusters_that_lie_apart)
     put_floats("x.npy", "(200, 3)", x, CLUSTERS * EACH * WIDE);
     json_t *o = QUANTISE("vq", "x.npy", "--fit", "25", "--codebook-out", "c.npy", "-o",
                          "i.npy");
-    ck_assert_double_lt(number(o, "code/error"), 3 / 12.0);     /* of one code a cluster */
+    ck_assert_double_lt(number(o, "code/error"), 3 / 12.0);     /* one code a cluster */
     const int32_t *index = INTS("i.npy", "<i4", "(200,)", CLUSTERS * EACH);
     const float *c = FLOATS("c.npy", "<f4", "(25, 3)", 25 * WIDE);
     for (int i = 0; i < CLUSTERS * EACH; i++)
@@ -333,8 +334,8 @@ START_TEST(fit_is_a_function_of_its_seed_for_every_table_and_team)
     float x[CLUSTERS * EACH * WIDE];
     clusters(x);
     put_floats("x.npy", "(200, 3)", x, CLUSTERS * EACH * WIDE);
-    const char *one = program("quantise", "rvq", "x.npy", "stages=2", "--fit", "8", "--seed",
-                              "3", "--codebook-out", "a.npy", "--json", NULL).out;
+    const char *one = program("quantise", "rvq", "x.npy", "stages=2", "--fit", "8",
+                              "--seed", "3", "--codebook-out", "a.npy", "--json", NULL).out;
     setenv("FULLRANK_KERN", "ref", 1);
     const char *two = program("quantise", "rvq", "x.npy", "stages=2", "--fit", "8",
                               "--seed=3", "--threads=1", "--export-codebook", "b.npy",
@@ -346,7 +347,8 @@ START_TEST(fit_is_a_function_of_its_seed_for_every_table_and_team)
     ck_assert_mem_eq(a, FLOATS("b.npy", "<f4", "(2, 8, 3)", 48), 48 * sizeof *a);
     ck_assert_mem_ne(a, FLOATS("c.npy", "<f4", "(2, 8, 3)", 48), 48 * sizeof *a);
     json_t *o = QUANTISE("rvq", "x.npy", "--codebook", "a.npy");
-    ck_assert_double_eq(number(o, "code/error"), number(program_parse(one), "code/error"));
+    ck_assert_double_eq(number(o, "code/error"),
+                        number(program_parse(one), "code/error"));
 }
 END_TEST
 
@@ -417,7 +419,11 @@ static void put_usual(void)
     put("int.npy", "<i8", "(1, 1)", x, 8);
 }
 
-static const struct misuse { const char *word[8]; int code; const char *says; } misuses[] = {
+static const struct misuse {
+    const char *word[8];
+    int code;
+    const char *says;
+} misuses[] = {
     { { "vqq", "x.npy" }, 2,
       "command line: no method or folder of a run 'vqq'; did you mean 'vq'?" },
     { { "cosin", "x.npy" }, 2,
@@ -621,7 +627,8 @@ START_TEST(codes_of_a_run_are_those_of_its_log)
     ck_assert_double_eq(number(o, "K"), t->k);
     ck_assert_double_eq(number(o, "D"), t->d);
     snprintf(shape, sizeof shape, "(%d, %d, 8, 8)", images, t->parts);
-    const int32_t *index = INTS("i.npy", "<i4", shape, (size_t)(images * t->parts * places));
+    const size_t all = (size_t)(images * t->parts * places);
+    const int32_t *index = INTS("i.npy", "<i4", shape, all);
     for (int p = 0; p < t->parts; p++) {        /* each part's own codes, and no others */
         int hits[64] = { 0 }, used = 0;
         for (int i = 0; i < images; i++)
@@ -658,7 +665,8 @@ START_TEST(the_training_images_of_a_run_have_codes_as_well)
     program_result r = program("quantise", run, NULL);
     ck_assert_int_eq(r.exit, 0);
     ck_assert_str_eq(r.err, "");
-    ck_assert_ptr_nonnull(strstr(r.out, "n = 12 held-out images of 8 x 8 codes, D = 8\n"));
+    ck_assert_ptr_nonnull(strstr(r.out, "n = 12 held-out images of 8 x 8 codes,"
+                                 " D = 8\n"));
     ck_assert_ptr_nonnull(strstr(r.out, "images: mse "));
     refused(program("quantise", run, "--split", "both", NULL), 2,
             "command line: --split is test or train, not 'both'");
@@ -680,7 +688,8 @@ START_TEST(a_run_without_a_codebook_is_refused)
     run = train("method: {name: simsiam, proj_dim: 8, pred_hidden: 4}\n"
                 "model: {name: mlp}\ndata: {name: shapes, size: 40}\n"
                 "epochs: 1\nbatch: 20\nmetrics: {samples: 8, bank: 10}\n");
-    snprintf(line, sizeof line, "%s: method simsiam has no codebook; a run of vqvae has", run);
+    snprintf(line, sizeof line, "%s: method simsiam has no codebook; a run of vqvae has",
+             run);
     refused(program("quantise", run, NULL), 2, line);
     ck_assert_int_eq(mkdir("empty", 0700), 0);
     ck_assert_int_eq(program("quantise", "empty", NULL).exit, 2);
