@@ -11,6 +11,7 @@
 
 #include "tests/golden.h"
 #include "tests/program.h"
+#include "tests/saved.h"
 #include "tests/suites.h"
 
 /* ---- files ------------------------------------------------------------------------- */
@@ -416,6 +417,7 @@ static void put_usual(void)
     put_floats("flat.npy", "(6,)", x, 6);
     put_floats("none.npy", "(0, 3)", x, 0);
     put_floats("thin.npy", "(3, 0)", x, 0);
+    put_floats("vast.npy", "(65536, 65536, 1)", x, 0);
     put("int.npy", "<i8", "(1, 1)", x, 8);
 }
 
@@ -488,6 +490,8 @@ static const struct misuse {
       " wanted are float32 or float64: .astype('float32')" },
     { { "vq", "flat.npy", "--codebook", "c.npy" }, 5, "flat.npy: an array of shape (6,);"
       " wanted are rows of numbers in 2 to 8 dimensions: x.reshape(-1, D)" },
+    { { "vq", "vast.npy", "--codebook", "c.npy" }, 5,
+      "vast.npy: an array of shape (65536, 65536, 1) is too large" },
     { { "vq", "none.npy", "--codebook", "c.npy" }, 5,
       "none.npy: 0 rows of 3 numbers; wanted are 1 row or more of 1 to 65536" },
     { { "vq", "thin.npy", "--codebook", "c.npy" }, 5,
@@ -656,6 +660,44 @@ START_TEST(codes_of_a_run_are_those_of_its_log)
 }
 END_TEST
 
+/* Of the checkpoint's tensors: groups and their stages in order. */
+START_TEST(exported_codes_of_several_parts_are_those_of_the_checkpoint)
+{
+    char file[1024], name[64];
+    const char *run = train(trained[2].config);
+    snprintf(file, sizeof file, "%s/checkpoints/last.safetensors", run);
+    QUANTISE(run, "--export-codebook", "c.npy");
+    const float *c = FLOATS("c.npy", "<f4", "(4, 8, 4)", 128);
+    for (int p = 0; p < 4; p++) {
+        snprintf(name, sizeof name, "quantiser.%d.%d.embedding.weight", p / 2, p % 2);
+        ck_assert_mem_eq(c + 32 * p, saved_tensor(file, name), 32 * sizeof *c);
+    }
+}
+END_TEST
+
+/* C = B W' + b in double; float32 sums of 8 products are off by a few 2^-24 of their
+ * largest term. */
+START_TEST(exported_codes_of_simvq_are_behind_the_projection)
+{
+    enum { K = 32, D = 8 };
+    char file[1024];
+    const char *run = train(trained[1].config);
+    snprintf(file, sizeof file, "%s/checkpoints/last.safetensors", run);
+    const float *basis = saved_tensor(file, "quantiser.embedding.weight");
+    const float *w = saved_tensor(file, "quantiser.embedding_proj.weight");
+    const float *b = saved_tensor(file, "quantiser.embedding_proj.bias");
+    QUANTISE(run, "--export-codebook", "c.npy");
+    const float *c = FLOATS("c.npy", "<f4", "(32, 8)", K * D);
+    for (int k = 0; k < K; k++)
+        for (int j = 0; j < D; j++) {
+            double sum = (double)b[j];
+            for (int i = 0; i < D; i++)
+                sum += (double)basis[k * D + i] * (double)w[j * D + i];
+            ck_assert_double_eq_tol((double)c[k * D + j], sum, 1e-6);
+        }
+}
+END_TEST
+
 START_TEST(the_training_images_of_a_run_have_codes_as_well)
 {
     const char *run = train(trained[1].config);
@@ -721,6 +763,8 @@ Suite *suite_quantise(void)
     tcase_add_test(tc, what_cannot_be_written_leaves_what_was_there);
     tcase_add_loop_test(tc, codes_of_a_run_are_those_of_its_log, 0,
                         (int)(sizeof trained / sizeof *trained));
+    tcase_add_test(tc, exported_codes_of_several_parts_are_those_of_the_checkpoint);
+    tcase_add_test(tc, exported_codes_of_simvq_are_behind_the_projection);
     tcase_add_test(tc, the_training_images_of_a_run_have_codes_as_well);
     tcase_add_test(tc, a_run_without_a_codebook_is_refused);
     suite_add_tcase(s, tc);
