@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "experiments/report.h"
+#include "experiments/report_codes.h"
 #include "experiments/report_read.h"
 #include "experiments/report_table.h"
 #include "metrics/met.h"
@@ -22,10 +23,16 @@ PART(page_base_js);
 PART(page_maps_js);
 PART(page_charts_js);
 PART(page_js);
+PART(page_codes_html);
+PART(page_codes_css);
+PART(page_codes_js);
 PART(chart_min_js);
 
-static const struct part { const char *slot, *text, *end; } parts[] = {
-#define FILL(slot, symbol) { slot, _binary_##symbol##_start, _binary_##symbol##_end }
+/* codes: 1 for what stands only in the page of a run with a codebook. */
+static const struct part { const char *slot, *text, *end; int codes; } parts[] = {
+#define SPAN(symbol) _binary_##symbol##_start, _binary_##symbol##_end
+#define FILL(slot, symbol) { slot, SPAN(symbol), 0 }
+#define FILL_CODES(slot, symbol) { slot, SPAN(symbol), 1 }
     FILL("style", page_css),
     FILL("chart", chart_min_js),
     FILL("words", page_words_js),
@@ -33,6 +40,9 @@ static const struct part { const char *slot, *text, *end; } parts[] = {
     FILL("maps", page_maps_js),
     FILL("charts", page_charts_js),
     FILL("page", page_js),
+    FILL_CODES("codes html", page_codes_html),
+    FILL_CODES("codes css", page_codes_css),
+    FILL_CODES("codes js", page_codes_js),
 };
 
 enum {
@@ -142,18 +152,20 @@ static json_t *map_of(const json_t *map)
     return out;
 }
 
-/* Epoch, share, spectra ("zn": how many values z has before thinning) and map. */
+/* Epoch, share, spectra ("zn": how many values z has before thinning), map, and of a
+ * codebook how popular its codes are. */
 static json_t *shot_of(const json_t *s)
 {
     const json_t *z = json_object_get(s, "spectrum_z");
     const json_t *h = json_object_get(s, "spectrum_h");
-    return json_pack("{sO sO? so so so sI sI}",
+    return json_pack("{sO sO? so so so sI sI so*}",
                      "epoch", json_object_get(s, "epoch"),
                      "share", json_object_get(s, "share"),
                      "z", spectrum_of(z), "h", spectrum_of(h),
                      "map", map_of(json_object_get(s, "map")),
                      "zn", (json_int_t)json_array_size(z),
-                     "hn", (json_int_t)json_array_size(h));
+                     "hn", (json_int_t)json_array_size(h),
+                     "bins", ex_code_bins(s));
 }
 
 static json_t *shots_of(const json_t *shots)
@@ -181,21 +193,30 @@ static json_int_t set_index(json_t *sets, json_t *set)
     return (json_int_t)json_array_size(sets) - 1;
 }
 
+static int any_codes(const ex_record *rec, int runs)
+{
+    for (int i = 0; i < runs; i++)
+        if (ex_has_codes(&rec[i]))
+            return 1;
+    return 0;
+}
+
 static json_t *page_data(const ex_record *rec, int runs)
 {
     json_t *list = json_array(), *sets = json_array();
 
     for (int i = 0; i < runs; i++) {
         const ex_record *r = &rec[i];
-        json_array_append_new(list, json_pack("{so so sO sO so so sI sO sI}",
+        json_array_append_new(list, json_pack("{so so sO sO so so sI sO sI so*}",
             "path", safe_text(r->path), "label", safe_text(r->label),
             "status", r->status, "config", r->config, "curve", columns_of(r->rows),
             "shots", shots_of(r->shots),
             "evaluated", (json_int_t)json_array_size(r->shots), "notes", r->notes,
-            "set", set_index(sets, r->set)));
+            "set", set_index(sets, r->set), "pictures", ex_code_pictures(r)));
     }
-    return json_pack("{so so s{sf}}", "runs", list, "sets", sets,
-                     "limits", "collapse_std", met_least_std);
+    return json_pack("{so so s{sf} so*}", "runs", list, "sets", sets,
+                     "limits", "collapse_std", met_least_std,
+                     "toy", any_codes(rec, runs) ? ex_code_toy() : NULL);
 }
 
 /* JSON for a <script> element: '<', '>' and '&' only ever stand inside strings, and
@@ -264,6 +285,8 @@ static void put_slot(FILE *f, const char *slot, const fill *p)
 {
     for (size_t i = 0; i < NN_COUNT(parts); i++)
         if (strcmp(slot, parts[i].slot) == 0) {
+            if (parts[i].codes && !any_codes(p->rec, p->runs))
+                return;
             fwrite(parts[i].text, 1, (size_t)(parts[i].end - parts[i].text), f);
             return;
         }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
+#include "experiments/report_codes.h"
 #include "experiments/report_read.h"
 
 enum {
@@ -16,7 +17,6 @@ enum {
     LARGE = 1 << 28,            /* most bytes of a .jsonl: 1000 epochs are 40 MB */
     DEPTH = 8,                  /* nesting of config.yaml; ours has two levels */
     ROWS = 2000,                /* settings in config.yaml; ours has under a hundred */
-    SIDE = 4096,                /* largest image side in snapshots.jsonl */
     EPOCHS = 1000000000         /* most epochs, and most things that are counted */
 };
 
@@ -397,7 +397,7 @@ static int holds_a_number(const char *key)
     static const char *const word[] = { "loss", "lr", "images_per_s", "data_wait",
                                         "seconds", "tau" };
     static const char *const group[] = { "term/", "train/", "collapse/", "h/", "eval/",
-                                         "code/" };
+                                         "code/", "recon/" };
     for (size_t i = 0; i < NN_COUNT(word); i++)
         if (strcmp(key, word[i]) == 0)
             return 1;
@@ -427,8 +427,7 @@ static nn_status check_row(const place *at, json_t *v, ex_record *r)
     return NN_OK;
 }
 
-/* Length and alphabet of base64 that holds `bytes` bytes. */
-static int is_base64(const json_t *v, size_t bytes)
+int ex_is_base64(const json_t *v, size_t bytes)
 {
     static const char digit[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -447,14 +446,14 @@ static nn_status check_pairs(const place *at, const json_t *p)
 
     if (!p || json_is_null(p))
         return NN_OK;
-    if (!is_count(h, 1, SIDE) || !is_count(w, 1, SIDE) || !is_count(count, 0, 1000) ||
+    if (!is_count(h, 1, EX_SIDE) || !is_count(w, 1, EX_SIDE) || !is_count(count, 0, 1000) ||
         !is_count(c, 1, 3) || json_integer_value(c) == 2)
         return damaged(at, "\"pairs\" needs h and w from 1 to %d, c 1 or 3, and a count",
-                       (int)SIDE);
+                       (int)EX_SIDE);
     size_t bytes = (size_t)(json_integer_value(h) * json_integer_value(w) *
                             json_integer_value(c) * json_integer_value(count));
     for (size_t i = 0; i < NN_COUNT(side); i++)
-        if (!is_base64(json_object_get(p, side[i]), bytes))
+        if (!ex_is_base64(json_object_get(p, side[i]), bytes))
             return damaged(at, "\"pairs.%s\" is not base64 of %zu bytes (count x h x w x "
                            "c)", side[i], bytes);
     return NN_OK;
@@ -480,6 +479,7 @@ static nn_status check_set(const place *at, const json_t *v)
 static nn_status check_shot(const place *at, json_t *v, ex_record *r)
 {
     static const char *const list[] = { "spectrum_z", "spectrum_h", "map", "share" };
+    char why[128];
 
     if (!r->set) {
         NN_TRY(check_set(at, v));
@@ -498,6 +498,8 @@ static nn_status check_shot(const place *at, json_t *v, ex_record *r)
     if (json_is_array(map) && json_array_size(map) != 2 * points)
         return damaged(at, "the map has %zu numbers, wanted 2 for each of the %zu labels",
                        json_array_size(map), points);
+    if (ex_code_shot_wrong(r->status, v, why, sizeof why))
+        return damaged(at, "%s", why);
     append_epoch(r->shots, v);
     return NN_OK;
 }

@@ -4,7 +4,10 @@
 #include <jansson.h>
 #include "nn/base.h"
 
-enum { EX_LABEL = 40 };                 /* longest name of a run, in characters */
+enum {
+    EX_LABEL = 40,                      /* longest name of a run, in characters */
+    EX_SIDE = 4096                      /* largest side of an image in snapshots.jsonl */
+};
 
 /* A run folder read back and checked.  Whoever wrote the folder may have been killed, and
  * whoever names it may be wrong: everything is checked here, so that the page and the
@@ -43,6 +46,9 @@ const json_t *ex_record_last(const ex_record *r);
 /* Members of an object: "" and NaN where there is no such text or number. */
 const char *ex_text_of(const json_t *object, const char *key);
 double      ex_number_of(const json_t *object, const char *key);
+
+/* 1 for a text of the length and the alphabet of base64 that holds `bytes` bytes. */
+int ex_is_base64(const json_t *v, size_t bytes);
 
 /* Characters of UTF-8 text; and a copy fit for a terminal: control characters (which
  * could drive it) become '?', and text longer than `most` characters ends in "...". */

@@ -7,6 +7,12 @@ const calm = matchMedia('(prefers-reduced-motion: reduce)');
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const state = { space: 'z', epoch: 0, ownScale: false, only: -1, hidden: new Set() };
 
+/* What a page has beside the rest where a run has a codebook (page.codes.js): gauges in
+ * place of the usual ones, references of a metric as [word, value], facts about a run by
+ * their name, keys that are drawn elsewhere, what is drawn anew with the rest. */
+const extra = { gauges: () => null, references: () => [], fact: () => null,
+  shown: new Set(), isPart: () => false, start() {}, draw() {} };
+
 /* ---- small helpers ---------------------------------------------------------------- */
 
 const $ = id => document.getElementById(id);

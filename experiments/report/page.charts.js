@@ -103,6 +103,7 @@ function referencesOf(key)
   };
   runs.forEach((r, i) => {
     if (state.hidden.has(i) || !epochsOf(r).length) return;
+    for (const [word, value] of extra.references(key, r)) add(value, word, i, true);
     if (key === 'collapse/std') add(data.limits.collapse_std, 'collapse', i, true);
     if (BASELINES[b]) {
       for (const [word, k] of BASELINES[b])
@@ -173,20 +174,25 @@ function yAxis(axis, key, values, lines, zoomed)
   }
 }
 
-function chartOf(canvas, key, zoomed)
+/* A curve of chartOf: y over the epochs of a run, with the signs of number i. */
+function curveOf(r, i, y, label, end, hidden)
 {
-  const scales = axes('epoch'), lines = referencesOf(key), values = [];
-  const sets_ = runs.map((r, i) => {
-    const y = column(r, key), colour = runColour(i);
-    if (!state.hidden.has(i)) values.push(...y);
-    return { label: `${letter(i)} ${r.label}`, letter: letter(i),
-      data: epochsOf(r).map((e, j) => ({ x: e, y: finite(y[j]) ? y[j] : NaN })),
-      borderColor: colour, backgroundColor: colour, borderDash: runDash(i),
-      borderWidth: 2.2,
-      pointStyle: runMarker(i), pointRadius: epochsOf(r).length > 40 ? 0 : 3.4,
-      pointHoverRadius: 6, hidden: state.hidden.has(i),
-      clip: 8 };
-  });
+  const colour = runColour(i);
+  return { label, letter: end, hidden,
+    data: epochsOf(r).map((e, j) => ({ x: e, y: finite(y[j]) ? y[j] : NaN })),
+    borderColor: colour, backgroundColor: colour, borderDash: runDash(i),
+    borderWidth: 2.2,
+    pointStyle: runMarker(i), pointRadius: epochsOf(r).length > 40 ? 0 : 3.4,
+    pointHoverRadius: 6, clip: 8 };
+}
+
+const runCurves = key => runs.map((r, i) =>
+  curveOf(r, i, column(r, key), `${letter(i)} ${r.label}`, letter(i), state.hidden.has(i)));
+
+function chartOf(canvas, key, zoomed, sets_ = runCurves(key), lines = referencesOf(key))
+{
+  const scales = axes('epoch');
+  const values = sets_.filter(s => !s.hidden).flatMap(s => s.data.map(p => p.y));
   yAxis(scales.y, key, values, lines, zoomed);
   scales.x.min = 0;
   scales.x.max = Math.max(1, ...runs.map(r => lastOf(r, 'epoch')).filter(finite));
@@ -242,7 +248,7 @@ function metricKeys()
   const all = new Set(Object.keys(METRICS));
   for (const r of runs)
     for (const key of Object.keys(r.curve))
-      if (!skip.has(key) && !key.startsWith('h/')) all.add(key);
+      if (!skip.has(key) && !key.startsWith('h/') && !extra.isPart(key)) all.add(key);
   return [...all].filter(has);
 }
 
@@ -251,10 +257,11 @@ function curves()
   const keys = metricKeys(), terms = keys.filter(isTerm);
   const main = MAIN.filter(has);
   if (terms.length > 1) main.splice(main[0] === 'loss' ? 1 : 0, 0, ...terms);
-  const rest = keys.filter(k => !main.includes(k));
-  for (const key of main) charts.push(curvePanel(key));
-  $('charts').append(...charts.map(c => c.node));
-  if (!charts.length) $('curves').hidden = true;
+  const rest = keys.filter(k => !main.includes(k) && !extra.shown.has(k));
+  const panels = main.map(curvePanel);
+  charts.push(...panels);
+  $('charts').append(...panels.map(c => c.node));
+  if (!panels.length) $('curves').hidden = true;
   if (!rest.length) $('more').hidden = true;
   $('more').addEventListener('toggle', () => {
     if (!$('more').open || $('more-charts').children.length) return;

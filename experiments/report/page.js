@@ -45,6 +45,8 @@ function strip(r)
 /* The numbers the verdict and its reader look at first. */
 function gauges(r)
 {
+  const own = extra.gauges(r);
+  if (own) return own;
   const d = lastOf(r, 'd'), std = lastOf(r, 'collapse/std');
   const erank = lastOf(r, 'collapse/erank'), rank = show('collapse/erank', erank);
   const limit = data.limits.collapse_std;
@@ -57,6 +59,21 @@ function gauges(r)
     ...(finite(lastOf(r, 'eval/linear'))
       ? [accuracy(r, 'eval/linear', 'linear probe of h')] : []),
   ];
+}
+
+/* Why it came to this verdict, likeliest first, with what the run has of it, and a way out. */
+function causes(r, kind)
+{
+  const has = name => extra.fact(r, name);
+  const some = (VERDICTS[kind].causes || []).filter(c => c.holds(has));
+  if (!some.length) return null;
+  return el('details', { class: 'causes', open: runs.length < 3 },
+    el('summary', {}, 'Likely causes, in order, and what to try'),
+    el('ol', {}, ...some.map(c => {
+      const here = c.shows.map(has).filter(Boolean).join(', ');
+      return el('li', {}, c.why, here ? ` Here: ${here}.` : '', ' Try ',
+        el('code', {}, c.fix), c.or ? ` or ${c.or}.` : '.');
+    })));
 }
 
 function card(r, i)
@@ -72,7 +89,7 @@ function card(r, i)
     el('p', { class: 'verdict' }, `${VERDICTS[kind].sign} ${word}`),
     lastOf(r, 'why') ? el('p', { class: 'why' }, lastOf(r, 'why')) : null,
     el('p', { class: 'meaning' }, VERDICTS[kind].means),
-    ...(epochsOf(r).length ? gauges(r) : []), strip(r),
+    causes(r, kind), ...(epochsOf(r).length ? gauges(r) : []), strip(r),
     notes.length ? el('ul', { class: 'notes' }, ...notes) : null);
 }
 
@@ -126,6 +143,12 @@ function referenceText(key)
   if (BASELINES[base(key)])
     return BASELINES[base(key)]
       .map(([word, k]) => `${word} ${agreedNumber(key, 'baseline', k)}`).join('; ');
+  const own = runs.flatMap(r => extra.references(key, r).map(p => p[0]));
+  if (own.length)
+    return [...new Set(own)].map(word => `${word} ` + agreed(r => {
+      const p = extra.references(key, r).find(q => q[0] === word);
+      return p && finite(p[1]) ? show(key, p[1]) : null;
+    })).join('; ');
   const some = runs.some(r => finite(nested(r, 'reference', key)));
   const ideal = some ? `${agreedNumber(key, 'reference', key)} ${REFERENCE}` : '';
   return key === 'collapse/std'
@@ -323,6 +346,7 @@ function again()
 function drawAll()
 {
   for (const c of charts) c.draw();
+  extra.draw();
   if (mapped.length) {
     drawSpectra();
     setEpoch(state.epoch);
@@ -334,6 +358,7 @@ heading();
 maps();
 spectrumPanels();
 pickers();
+extra.start();
 curves();
 numberTable();
 rowTables();

@@ -10,6 +10,30 @@ const VERDICTS = {
   complete: { sign: '●',
     means: 'Nearly every image is mapped to the same point: the loss is low because ' +
       'nothing is told apart any more.' },
+  codebook: { sign: '○',
+    means: 'Most codes are chosen by no image: they get no gradient, so they stay where ' +
+      'they are, and the book is smaller than it says.',
+    /* likeliest first; `holds` sees what the run has: "quantiser.init=uniform" */
+    causes: [
+      { why: 'The codes start near the origin: the first step gives all vectors to the ' +
+          'few codes that face them.', shows: ['quantiser.init'],
+        holds: has => has('quantiser.init') === 'quantiser.init=uniform',
+        fix: 'quantiser.init=kmeans' },
+      { why: 'The book is large against the vectors of a step: most codes see none.',
+        shows: ['codes', 'vectors a step'], holds: has => has('codes'),
+        fix: 'quantiser.codes=256', or: 'a larger batch' },
+      { why: 'The commitment is too weak: z runs away faster than the codes follow.',
+        shows: ['quantiser.beta', 'length of z'], holds: has => has('quantiser.beta'),
+        fix: 'quantiser.beta=1' },
+      { why: 'Dead codes are never restarted.', shows: ['quantiser.restart'],
+        holds: has => has('quantiser.restart') === 'quantiser.restart=0',
+        fix: 'quantiser.restart=0.1' },
+      { why: 'This kind of book loses codes one by one. One layer moves all codes of ' +
+          'SimVQ, and those of FSQ are a grid that cannot die.',
+        shows: ['quantiser.name'],
+        holds: has => !/simvq|fsq|lfq/.test(has('quantiser.name')),
+        fix: 'quantiser.name=simvq', or: 'fsq' },
+    ] },
   diverged: { sign: '✕',
     means: 'Numbers stopped being finite. This is not collapse: try a smaller learning ' +
       'rate.' },
@@ -94,14 +118,6 @@ const METRICS = {
       'collapse of scale, which the other numbers do not.' },
   'collapse/dead': { name: 'Dead units', digits: 1, percent: true,
     read: 'The share of units that hardly move from image to image.' },
-  'code/usage': { name: 'Codes in use', digits: 1, percent: true,
-    read: 'The share of the codebook that is chosen at all.' },
-  'code/perplexity': { name: 'Code perplexity', digits: 1, log: true,
-    read: 'How many codes are in use, each counted by how often it is chosen.' },
-  'code/dead': { name: 'Dead codes', digits: 0,
-    read: 'Codes that no input chooses.' },
-  'code/error': { name: 'Quantisation error', digits: 4, tiny: true,
-    read: 'Mean squared distance from an input to its code.' },
   'train/alignment': { name: 'Alignment in training', digits: 3, tiny: true,
     read: 'The mean squared distance between the unit embeddings of two views, on the ' +
       'last batch of the epoch: 0 is perfect agreement, which collapse reaches too; 2 is ' +
