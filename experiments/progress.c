@@ -100,13 +100,50 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
     fflush(out);
 }
 
-void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
-                           const ex_baselines *b)
+/* Codes that uniform chance hits in n draws: K (1 - (1 - 1/K)^n). */
+static double chance_hits(double k, double n)
+{
+    return -k * expm1(n * log1p(-1 / k));
+}
+
+/* What the codebook has to be held against; a step sees fewer vectors than a test. */
+static void print_book(const ex_progress *p, const ex_run *run, const ex_code_figures *f)
+{
+    const double k = (double)run->codes.k, all = f->part[0].test.n;
+    const double step = all / run->test.n * run->config->top.batch;
+
+    fprintf(p->out, "codebook %s: ", run->config->quantiser.kind->name);
+    if (run->codes.parts > 1)
+        fprintf(p->out, "%d parts of ", run->codes.parts);
+    fprintf(p->out, "K = %zu, d = %zu, %.0f vectors a step\n", run->codes.k, run->codes.d,
+            step);
+    fprintf(p->out, "chance would use %.0f codes a step, and %.0f with the %.0f vectors of"
+            " the test set\n\n", chance_hits(k, step), chance_hits(k, all), all);
+    fprintf(p->out, "%sepoch     loss        codes in use  perplexity  rel. error     PSNR"
+            "     kNN%s  images/s  verdict%s\n", BOLD(p), p->linear ? "   linear" : "",
+            PLAIN(p));
+}
+
+static void print_spread(const ex_progress *p, const ex_run *run, const ex_evaluator *e)
 {
     int erank = ex_metric_index("collapse/erank");
 
+    fprintf(
+        p->out,
+        "perfect spread of z (d = %d, n = %d): sqrt(d)*std 1.00, effective rank %.1f\n\n",
+        run->d, e->n, erank >= 0 ? e->ideal_z[erank] : NAN);
+    fprintf(p->out,
+            "%sepoch     loss  sqrt(d)*std       erank     kNN  vs untrained%s  images/s"
+            "  verdict%s\n",
+            BOLD(p), p->linear ? "   linear" : "", PLAIN(p));
+}
+
+void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
+                           const ex_baselines *b, const ex_figures *f)
+{
     p->untrained_knn = b->untrained_knn;
     p->linear = e->linear_bank > 0;
+    p->codes = run->codes.parts > 0;
     p->start = ex_seconds();
     if (!p->out)
         return;
@@ -119,14 +156,10 @@ void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator
         fprintf(p->out, "linear probe without training: raw pixels %.1f %%, untrained"
                 " network %.1f %%\n", 100 * b->raw_pixel_linear,
                 100 * b->untrained_linear);
-    fprintf(
-        p->out,
-        "perfect spread of z (d = %d, n = %d): sqrt(d)*std 1.00, effective rank %.1f\n\n",
-        run->d, e->n, erank >= 0 ? e->ideal_z[erank] : NAN);
-    fprintf(p->out,
-            "%sepoch     loss  sqrt(d)*std       erank     kNN  vs untrained%s  images/s"
-            "  verdict%s\n",
-            BOLD(p), p->linear ? "   linear" : "", PLAIN(p));
+    if (p->codes)
+        print_book(p, run, &f->codes);
+    else
+        print_spread(p, run, e);
     fflush(p->out);
 }
 
@@ -152,13 +185,54 @@ void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, do
     p->drawn = t;
 }
 
-void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, int judged)
+/* Widths between loss and images/s, without and with a codebook, and of the probe. */
+enum { SPREAD = 51, CODES = 59, LINEAR = 9 };
+
+static void spread_columns(const ex_progress *p, const ex_epoch *e, const ex_figures *f,
+                           const char *colour)
 {
-    char loss[32] = "-", speed[32] = "-", std[16] = "", rank[16] = "",
-         cells[4 * GAUGE + 1];
-    char knn[16] = "", gain[16] = "", linear[24] = "";
+    char std[16] = "", rank[16] = "", knn[16], gain[16] = "", cells[4 * GAUGE + 1];
     int at_std = ex_metric_index("collapse/std"),
         at_rank = ex_metric_index("collapse/erank");
+
+    if (at_std >= 0)
+        snprintf(std, sizeof std, "%.2f", f->z[at_std]);
+    if (at_rank >= 0)
+        snprintf(rank, sizeof rank, "%.2f", f->z[at_rank]);
+    snprintf(knn, sizeof knn, "%.1f %%", 100 * f->knn);
+    if (e->epoch > 0)
+        snprintf(gain, sizeof gain, "%+.1f", 100 * (f->knn - p->untrained_knn));
+    fprintf(p->out, "%4s %s%s%s  %6s  %6s  %12s", std, colour,
+            gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells), PLAIN(p), rank, knn,
+            gain);
+}
+
+/* Means over the parts, as in the log. */
+static double of_codes(const ex_code_figures *f, const char *name)
+{
+    for (int i = 0; i < ex_code_figure_count(); i++)
+        if (strcmp(ex_code_figure_name(i), name) == 0)
+            return ex_code_figure(f, -1, i);
+    NN_NEED(0, "no figure of codes is called %s", name);
+    return NAN;
+}
+
+static void code_columns(const ex_progress *p, const ex_figures *f, const char *colour)
+{
+    const double usage = of_codes(&f->codes, "code/usage");
+    char used[16], knn[16], cells[4 * GAUGE + 1];
+
+    snprintf(used, sizeof used, "%.1f %%", 100 * usage);
+    snprintf(knn, sizeof knn, "%.1f %%", 100 * f->knn);
+    fprintf(p->out, "%7s %s%s%s  %10.1f  %10.3f  %7.2f  %6s", used, colour,
+            gauge(p, usage, GAUGE, cells), PLAIN(p),
+            of_codes(&f->codes, "code/perplexity"),
+            of_codes(&f->codes, "code/error_relative"), f->codes.images.psnr, knn);
+}
+
+void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, int judged)
+{
+    char loss[32] = "-", speed[32] = "-", linear[24] = "";
 
     if (!p->out)
         return;
@@ -168,27 +242,23 @@ void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, i
     if (e->epoch > 0)
         snprintf(speed, sizeof speed, "%.0f", e->images_per_s);
     if (!judged) {
-        fprintf(p->out, "%5d  %7s  %*s  %8s\n", e->epoch, loss, p->linear ? 60 : 51, "",
-                speed);
+        fprintf(p->out, "%5d  %7s  %*s  %8s\n", e->epoch, loss,
+                (p->codes ? CODES : SPREAD) + (p->linear ? LINEAR : 0), "", speed);
         fflush(p->out);
         return;
     }
-    if (at_std >= 0)
-        snprintf(std, sizeof std, "%.2f", f->z[at_std]);
-    if (at_rank >= 0)
-        snprintf(rank, sizeof rank, "%.2f", f->z[at_rank]);
-    snprintf(knn, sizeof knn, "%.1f %%", 100 * f->knn);
-    if (e->epoch > 0)
-        snprintf(gain, sizeof gain, "%+.1f", 100 * (f->knn - p->untrained_knn));
     if (p->linear && isfinite(f->linear))
         snprintf(linear, sizeof linear, "  %5.1f %%", 100 * f->linear);
     else if (p->linear)
-        snprintf(linear, sizeof linear, "%9s", "");
+        snprintf(linear, sizeof linear, "%*s", LINEAR, "");
     const char *word = e->epoch > 0 ? met_verdict_word(f->judged.verdict) : "untrained";
     const char *colour = e->epoch > 0 ? verdict_colour(p, f->judged.verdict) : DIM(p);
-    fprintf(p->out, "%5d  %7s  %4s %s%s%s  %6s  %6s  %12s%s  %8s  %s%s%s\n", e->epoch,
-            loss, std, colour, gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells),
-            PLAIN(p), rank, knn, gain, linear, speed, colour, word, PLAIN(p));
+    fprintf(p->out, "%5d  %7s  ", e->epoch, loss);
+    if (p->codes)
+        code_columns(p, f, colour);
+    else
+        spread_columns(p, e, f, colour);
+    fprintf(p->out, "%s  %8s  %s%s%s\n", linear, speed, colour, word, PLAIN(p));
     fflush(p->out);
 }
 

@@ -12,6 +12,7 @@ typedef struct ex_progress {
     FILE *out;                          /* NULL: quiet */
     int bar, colour, blocks;            /* what the terminals can do */
     int linear;                         /* 1: a column for the linear probe */
+    int codes;                          /* 1: columns of a codebook, not of the spread */
     double start, drawn;                /* seconds: first step, last drawing */
     double untrained_knn;
     long before;                        /* steps done by earlier processes of the run */
@@ -23,8 +24,9 @@ double ex_seconds(void);
 
 void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FILE *out,
                        int quiet);
+/* What the table below is to be held against.  f: the last evaluation. */
 void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
-                           const ex_baselines *b);
+                           const ex_baselines *b, const ex_figures *f);
 void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, double loss,
                       double images_per_s);
 /* judged = 0: an epoch without an evaluation, f is not looked at. */

@@ -194,7 +194,8 @@ static nn_status measure_untrained(job *j)
     ex_folder_remove(&j->folder, EX_PROFILE);
     NN_TRY(save(j));
     NN_TRY(ex_log_write(&j->log, j->err));
-    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, &j->at.base);
+    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, &j->at.base,
+                          &j->figures);
     ex_progress_epoch(&j->progress, &e, &j->figures, 1);
     return NN_OK;
 }
@@ -234,7 +235,7 @@ static nn_status go_on(job *j)
     j->written = 1;
     ex_progress_note(&j->progress, "going on in epoch %d of %d after step %d of %d",
                      at->epoch + 1, j->config.top.epochs, at->step, j->run.steps);
-    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, &at->base);
+    ex_progress_baselines(&j->progress, &j->run, &j->evaluator, &at->base, &j->figures);
     return NN_OK;
 }
 

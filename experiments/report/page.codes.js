@@ -144,8 +144,11 @@ function codeFact(r, name)
   const value = { 'codes': () => `K = ${grouped(lastOf(r, 'code/K'))}`,
     'vectors a step': () => finite(perStep(r)) ? `${grouped(perStep(r))} vectors a step, ` +
       `${(perStep(r) / lastOf(r, 'code/K')).toFixed(1)} for each code` : null,
+    /* under 4 for each code, chance leaves e^-4 = 2 % of them without one */
+    'few vectors': () => perStep(r) / lastOf(r, 'code/K') < 4,
+    'long z': () => z.length && Math.max(...z) > 2 * z[0],
     'length of z': () => z.length ? `length of z ${z[0].toFixed(2)} → ` +
-      z[z.length - 1].toFixed(2) : null };
+      `${z[z.length - 1].toFixed(2)}` : null };
   if (!hasCodes(r)) return null;
   if (value[name]) return value[name]();
   const v = setting(r, name);
