@@ -117,11 +117,11 @@ static void print_book(const ex_progress *p, const ex_run *run, const ex_code_fi
         fprintf(p->out, "%d parts of ", run->codes.parts);
     fprintf(p->out, "K = %zu, d = %zu, %.0f vectors a step\n", run->codes.k, run->codes.d,
             step);
-    fprintf(p->out, "chance would use %.0f codes a step, and %.0f with the %.0f vectors of"
-            " the test set\n\n", chance_hits(k, step), chance_hits(k, all), all);
-    fprintf(p->out, "%sepoch     loss        codes in use  perplexity  rel. error     PSNR"
-            "     kNN%s  images/s  verdict%s\n", BOLD(p), p->linear ? "   linear" : "",
-            PLAIN(p));
+    fprintf(p->out, "chance would use %.0f codes a step, and %.0f with the %.0f vectors"
+            " of the test set\n\n", chance_hits(k, step), chance_hits(k, all), all);
+    fprintf(p->out, "%sepoch     loss        codes in use  perplexity  rel. error"
+            "     PSNR     kNN%s  images/s  verdict%s\n", BOLD(p),
+            p->linear ? "   linear" : "", PLAIN(p));
 }
 
 static void print_spread(const ex_progress *p, const ex_run *run, const ex_evaluator *e)

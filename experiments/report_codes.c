@@ -23,11 +23,12 @@ int ex_has_codes(const ex_record *r)
     return 0;
 }
 
-/* ---- what a line must be ------------------------------------------------------------ */
+/* ---- what a line must be ----------------------------------------------------------- */
 
 static int within(const json_t *v, json_int_t lo, json_int_t hi)
 {
-    return json_is_integer(v) && json_integer_value(v) >= lo && json_integer_value(v) <= hi;
+    json_int_t n = json_integer_value(v);
+    return json_is_integer(v) && n >= lo && n <= hi;
 }
 
 static int is_histogram(const json_t *v)
@@ -54,8 +55,8 @@ static const char *bins_wrong(const json_t *bins, char *out, size_t size)
     else
         json_array_foreach(bins, i, part)
             if (!is_histogram(part)) {
-                snprintf(out, size, "\"code_bins\" of part %zu is not a list of %d numbers",
-                         i, (int)MET_CODE_BINS);
+                snprintf(out, size, "\"code_bins\" of part %zu is not a list of %d "
+                         "numbers", i, (int)MET_CODE_BINS);
                 return out;
             }
     return *out ? out : NULL;
@@ -70,8 +71,8 @@ static size_t picture_bytes(const json_t *status, const json_t *shown)
     if (!within(h, 1, EX_SIDE) || !within(w, 1, EX_SIDE) || !within(c, 1, 3) ||
         json_integer_value(c) == 2 || !within(shown, 1, SHOWN))
         return 0;
-    return (size_t)(json_integer_value(h) * json_integer_value(w) * json_integer_value(c) *
-                    json_integer_value(shown));
+    return (size_t)(json_integer_value(h) * json_integer_value(w) *
+                    json_integer_value(c) * json_integer_value(shown));
 }
 
 const char *ex_code_shot_wrong(const json_t *status, const json_t *shot, char *out,
@@ -95,12 +96,12 @@ const char *ex_code_shot_wrong(const json_t *status, const json_t *shot, char *o
     return NULL;
 }
 
-/* ---- histograms and pictures ---------------------------------------------------------- */
+/* ---- histograms and pictures ------------------------------------------------------- */
 
 static json_t *rounded(double v)
 {
     char text[32];
-    snprintf(text, sizeof text, "%.3g", v);             /* finer than a shade of a colour */
+    snprintf(text, sizeof text, "%.3g", v);         /* finer than a shade of a colour */
     return json_real(strtod(text, NULL));
 }
 
@@ -157,7 +158,7 @@ json_t *ex_code_pictures(const ex_record *r)
                      json_object_get(last, "original"), "made", made);
 }
 
-/* ---- the toy -------------------------------------------------------------------------- */
+/* ---- the toy ----------------------------------------------------------------------- */
 
 static json_t *hundredths(const float *v, const float *less, int n)
 {

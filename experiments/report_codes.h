@@ -8,16 +8,16 @@
 /* 1 when the run logs one: "code/K" stands in a line of its metrics. */
 int ex_has_codes(const ex_record *r);
 
-/* How popular codes are at an epoch, a list of MET_CODE_BINS shares for every part, from a
+/* How popular codes are at an epoch, MET_CODE_BINS shares for every part, from a
  * line of snapshots.jsonl; NULL without. */
 json_t *ex_code_bins(const json_t *shot);
 
 /* {"h", "w", "c", "shown", "original", "made": [[epoch, base64], ...]}: the first test
- * images and what the decoder made of them at the first and the last epoch; NULL without. */
+ * images and what the decoder made of them at the first and last epoch; NULL without. */
 json_t *ex_code_pictures(const ex_record *r);
 
 /* The three ways of experiments/toy_codes.h, each {"moved", "turned", "loss", "frames"}.
- * Coordinates are hundredths; from the second frame on the difference to the one before. */
+ * Coordinates are hundredths; from the second frame on differences to the one before. */
 json_t *ex_code_toy(void);
 
 /* Checks what the two above rely on, with the sizes of images in status.json: NULL, or

@@ -446,8 +446,8 @@ static nn_status check_pairs(const place *at, const json_t *p)
 
     if (!p || json_is_null(p))
         return NN_OK;
-    if (!is_count(h, 1, EX_SIDE) || !is_count(w, 1, EX_SIDE) || !is_count(count, 0, 1000) ||
-        !is_count(c, 1, 3) || json_integer_value(c) == 2)
+    if (!is_count(h, 1, EX_SIDE) || !is_count(w, 1, EX_SIDE) ||
+        !is_count(count, 0, 1000) || !is_count(c, 1, 3) || json_integer_value(c) == 2)
         return damaged(at, "\"pairs\" needs h and w from 1 to %d, c 1 or 3, and a count",
                        (int)EX_SIDE);
     size_t bytes = (size_t)(json_integer_value(h) * json_integer_value(w) *

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "experiments/report_codes.h"
 #include "experiments/report_table.h"
 #include "metrics/met.h"
 
@@ -11,18 +12,19 @@
 enum { WIDE = 3 };
 
 enum { F_VERDICT, F_STATE, F_STD, F_ERANK, F_KNN, F_UNTRAINED, F_PIXELS, F_CHANCE,
-       F_LINEAR, F_LINEAR_UNTRAINED, F_LINEAR_PIXELS, F_LOSS, F_EPOCH, F_NDK,
-       F_BANK, F_WAIT, FIELDS };
+       F_LINEAR, F_LINEAR_UNTRAINED, F_LINEAR_PIXELS, F_CODES, F_PERPLEXITY, F_PSNR,
+       F_LOSS, F_EPOCH, F_NDK, F_BANK, F_WAIT, FIELDS };
 
 static const char *const field_name[FIELDS] = {
     "verdict", "state", "sqrt(d)*std of z", "effective rank of z", "kNN of h",
     "  untrained network", "  raw pixels", "  chance", "linear probe of h",
-    "  untrained network", "  raw pixels (linear)", "loss", "epoch", "n / d / k",
-    "kNN k / bank", "waiting for data",
+    "  untrained network", "  raw pixels (linear)", "codes in use", "code perplexity",
+    "reconstruction PSNR", "loss", "epoch", "n / d / k", "kNN k / bank",
+    "waiting for data",
 };
 static const char *const field_short[FIELDS] = {
     "verdict", "state", "std", "erank", "kNN", "untrained", "pixels", "chance",
-    "linear", "linear untrained", "linear pixels", "loss",
+    "linear", "linear untrained", "linear pixels", "codes", "perplexity", "PSNR", "loss",
     "epoch", "n/d/k", "kNN k/bank", "waiting",
 };
 
@@ -84,6 +86,10 @@ static void fill_cells(const ex_record *r, cell *c)
     put_share(&c[F_LINEAR], ex_number_of(row, "eval/linear"));
     put_share(&c[F_LINEAR_UNTRAINED], ex_number_of(base, "untrained_linear"));
     put_share(&c[F_LINEAR_PIXELS], ex_number_of(base, "raw_pixel_linear"));
+    put_share(&c[F_CODES], ex_number_of(row, "code/usage"));
+    put_of(&c[F_PERPLEXITY], "%.1f", ex_number_of(row, "code/perplexity"),
+           ex_number_of(row, "code/K"));
+    put_number(&c[F_PSNR], "%.2f dB", ex_number_of(row, "recon/psnr"));
     put_number(&c[F_LOSS], "%.4g", ex_number_of(row, "loss"));
     put_of(&c[F_EPOCH], "%.0f", ex_number_of(row, "epoch"),
            ex_number_of(r->status, "epochs"));
@@ -132,7 +138,8 @@ static const char *colour_of(const char *verdict)
     if (strcmp(verdict, "-") == 0)
         return "";
     return strcmp(verdict, "healthy") == 0 ? "\033[1;32m" :
-           strncmp(verdict, "dimensional", 11) == 0 ? "\033[1;33m" : "\033[1;31m";
+           strncmp(verdict, "dimensional", 11) == 0 ||
+           strncmp(verdict, "codebook", 8) == 0 ? "\033[1;33m" : "\033[1;31m";
 }
 
 static void put_cell(FILE *f, const char *text, int width, int coloured)
@@ -254,13 +261,14 @@ static void put_notes(FILE *f, const ex_record *rec, int runs)
 void ex_report_table(FILE *f, const ex_record *rec, int runs, int colour)
 {
     cell *c = calloc((size_t)runs * FIELDS, sizeof *c);
-    int finished = 1, waits = 0, probed = 0;
+    int finished = 1, waits = 0, probed = 0, coded = 0;
 
     NN_NEED(c, "out of memory for a table of %d runs", runs);
     for (int i = 0; i < runs; i++) {
         fill_cells(&rec[i], c + i * FIELDS);
         finished &= strcmp(c[i * FIELDS + F_STATE].text, "finished") == 0;
         probed |= strcmp(c[i * FIELDS + F_LINEAR_UNTRAINED].text, "-") != 0;
+        coded |= ex_has_codes(&rec[i]);
         waits |= strcmp(c[i * FIELDS + F_WAIT].text, "-") != 0;
     }
     for (int i = 0; i < runs && finished; i++)      /* goes without saying */
@@ -269,6 +277,9 @@ void ex_report_table(FILE *f, const ex_record *rec, int runs, int colour)
         c[i * FIELDS + F_WAIT].text[0] = 0;
     for (int i = 0; i < runs && !probed; i++)
         for (int k = F_LINEAR; k <= F_LINEAR_PIXELS; k++)
+            c[i * FIELDS + k].text[0] = 0;
+    for (int i = 0; i < runs && !coded; i++)
+        for (int k = F_CODES; k <= F_PSNR; k++)
             c[i * FIELDS + k].text[0] = 0;
     if (runs <= WIDE)
         across(f, rec, runs, c, colour);

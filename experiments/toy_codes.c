@@ -17,7 +17,7 @@ typedef struct toy {
     nn_arena forever, step, scratch;
     nn_store store;
     nn_tape tape;
-    nn_param *basis, *layer;            /* B (K, d); W' (d, d): a linear layer has it so */
+    nn_param *basis, *layer;            /* B (K, d); W transposed, as layers have it */
     opt_state *opt;
 } toy;
 

@@ -167,7 +167,7 @@ function yAxis(axis, key, values, lines, zoomed)
     axis.min = lo < m.range[0] - slack ? lo - slack : m.range[0];
     axis.max = hi > m.range[1] + slack ? hi + slack : m.range[1];
   } else {
-    const pad = .08 * (hi - lo) || .05 * Math.abs(hi) || .01;
+    const pad = .08 * (hi - lo) || .05 * Math.abs(hi) || (m.digits === 0 ? 1 : .01);
     const below = lo >= 0 ? Math.max(0, lo - pad) : lo - pad;   // no room under zero for counts
     axis.suggestedMin = m.percent && !zoomed ? 0 : below;
     axis.suggestedMax = m.percent ? Math.min(1, hi + pad) : hi + pad;
