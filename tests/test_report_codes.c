@@ -1,6 +1,6 @@
-/* Codebooks in the report, on the terminal, and the toy that explains them: what a run logs
- * of its codes stands in the page, a page without a codebook knows nothing of it, and the
- * toy does what was measured elsewhere (spec 7.3). */
+/* Codebooks in the report and on the terminal, and the toy that explains them: what a run
+ * logs of its codes stands in the page, a page without a codebook knows nothing of it,
+ * and the toy does what was measured elsewhere (spec 7.3). */
 
 #include <check.h>
 #include <math.h>
@@ -16,7 +16,7 @@
 #include "tests/program.h"
 #include "tests/suites.h"
 
-/* ---- run folders made for the tests ------------------------------------------------- */
+/* ---- run folders made for the tests ------------------------------------------------ */
 
 #define STATUS \
     "{\"state\":\"finished\",\"epoch\":2,\"epochs\":2,\"seed\":0,\"method\":\"vqvae\"," \
@@ -32,8 +32,9 @@
 #define ROWS(codes) ROW(0, codes) ROW(1, codes) ROW(2, codes)
 
 /* 24 bins of two parts; two images of 2 x 2 bytes are 12 characters of base64. */
-#define ONES "1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"
-#define BINS "[[" ONES "],[0.123456,null" ",0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0" "]]"
+#define ZEROS ",0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"        /* 22 of them */
+#define ONES "1,0" ZEROS
+#define BINS "[[" ONES "],[0.123456,null" ZEROS "]]"
 #define IMAGES(made) "\"shown\":2,\"original\":\"AAECAwQFBgc=\",\"made\":\"" made "\""
 #define HEAD "{\"classes\":[\"a\"],\"label\":[0]}\n"
 #define SHOT(epoch, more) \
@@ -95,7 +96,7 @@ static void keys_of(const json_t *object, char *out, size_t size)
         n += (size_t)snprintf(out + n, size - n, "%s ", key);
 }
 
-/* ---- the page ----------------------------------------------------------------------- */
+/* ---- the page ---------------------------------------------------------------------- */
 
 START_TEST(a_codebook_brings_its_sections_and_its_numbers)
 {
@@ -172,7 +173,7 @@ START_TEST(a_page_without_a_codebook_knows_nothing_of_codebooks)
 
     static const char *const word[] = {
         "id=\"codebook\"", "id=\"made\"", "id=\"toy\"", "--codebook:", "popularity",
-        "code/perplexity", "recon/psnr", "\n\n\n", "{{",
+        "code/perplexity", "recon/psnr", "{{",
     };
     for (size_t i = 0; i < NN_COUNT(word); i++)
         ck_assert_msg(!strstr(html, word[i]), "the page has %s", word[i]);
@@ -211,7 +212,7 @@ START_TEST(the_same_book_gives_the_same_page)
     make_run("book", ROWS(PARTS), coded);
     char *first = page_of("book");
     nn_par_set_threads(2);
-    ck_assert_str_eq(first, page_of("book"));
+    ck_assert(strcmp(first, page_of("book")) == 0);
     ck_assert_int_eq(nn_par_threads(), 2);          /* the toy gives the team back */
 }
 END_TEST
@@ -234,19 +235,19 @@ START_TEST(the_table_has_the_codes)
 }
 END_TEST
 
-/* ---- what is damaged ---------------------------------------------------------------- */
+/* ---- what is damaged --------------------------------------------------------------- */
 
 #define PIX(shown, original, made) \
     SHOT(0, ",\"shown\":" #shown ",\"original\":" original ",\"made\":" made)
 
 static const struct fault { const char *shots, *says; } faults[] = {
-    { HEAD SHOT(0, ",\"code_bins\":3"), "\"code_bins\" is not a list of at most 32 lists" },
+    { HEAD SHOT(0, ",\"code_bins\":3"),
+      "\"code_bins\" is not a list of at most 32 lists" },
     { HEAD SHOT(0, ",\"code_bins\":[3]"), "of part 0 is not a list of 24 numbers" },
     { HEAD SHOT(0, ",\"code_bins\":[[1,0]]"), "of part 0 is not a list of 24 numbers" },
     { HEAD SHOT(0, ",\"code_bins\":[[" ONES "],[" ONES ",0]]"),
       "of part 1 is not a list of 24 numbers" },
-    { HEAD SHOT(0, ",\"code_bins\":[[\"<b>\",0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"
-                   "]]"),
+    { HEAD SHOT(0, ",\"code_bins\":[[\"<b>\",0" ZEROS "]]"),
       "of part 0 is not a list of 24 numbers" },
     { HEAD PIX(2, "\"AAECAwQFBgc=\"", "\"AAAA\""), "\"made\" is not base64 of 8 bytes" },
     { HEAD PIX(2, "\"AAECAwQFBg<=\"", "\"AAAAAAAAAAA=\""),
@@ -287,7 +288,7 @@ START_TEST(what_a_killed_run_leaves_is_shown_as_far_as_it_is_whole)
 }
 END_TEST
 
-/* ---- the toy ------------------------------------------------------------------------ */
+/* ---- the toy ----------------------------------------------------------------------- */
 
 static ex_toy toy[EX_TOY_MODES];
 
@@ -406,7 +407,7 @@ START_TEST(the_film_of_the_page_ends_where_the_codes_end)
 }
 END_TEST
 
-/* ---- the terminal ------------------------------------------------------------------- */
+/* ---- the terminal ------------------------------------------------------------------ */
 
 #define BOOK \
     "method: {name: vqvae}\n" \
