@@ -212,9 +212,11 @@ static int contract(int i, char *line, size_t size)
     return !nn_quant_refuses(&plan, COLUMNS, why, sizeof why);
 }
 
+/* gain_shape, whose indices alone are no vectors, has its own suite (test_gain.c). */
 START_TEST(the_list_of_kinds_is_complete)
 {
-    ck_assert_int_eq(nn_quant_count(), KINDS);
+    ck_assert_int_eq(nn_quant_count(), KINDS + 1);
+    ck_assert(nn_quant_at(KINDS)->side_information);
     for (int i = 0; i < KINDS; i++)
         ck_assert_str_eq(nn_quant_at(i)->name, kinds[i]);
     ck_assert_ptr_null(nn_quant_find("nothing"));

@@ -713,6 +713,31 @@ START_TEST(clusters_are_ten_rounds_of_lloyd_from_the_same_rows)
 END_TEST
 
 /* The second stage starts on what the first leaves over, not on rows. */
+/* Two heaps of rows, 30 and 10, of which a step brings half: counts of 15 and 5, and sums
+ * that are the rows' own, halved. */
+START_TEST(a_moving_average_starts_with_the_sizes_of_its_clusters)
+{
+    enum { D = 2, ALL = 40, FEW = 10 };
+    float z[ALL * D];
+    for (int i = 0; i < ALL; i++) {
+        z[i * D] = i < FEW ? 5 : -3;
+        z[i * D + 1] = (float)(i & 1) * 0.5f;
+    }
+    quants u;
+    quants_new(&u, "ema codes=2 init=kmeans++", D);
+    const nn_quant_clock clock = { 0, 0, 100 };
+    nn_quantiser_start(u.it, z, ALL, ALL / 2, &clock, &u.scratch);
+    const float *count = quants_param(&u, "cluster_size")->val,
+                *sum = quants_param(&u, "embed_avg")->val;
+    const int few = count[0] < count[1] ? 0 : 1;
+    ck_assert_float_eq(count[few], FEW / 2);
+    ck_assert_float_eq(count[1 - few], (ALL - FEW) / 2);
+    ck_assert_float_eq(sum[few * D], 5 * FEW / 2);
+    ck_assert_float_eq(sum[(1 - few) * D], -3 * (ALL - FEW) / 2);
+    quants_free(&u);
+}
+END_TEST
+
 START_TEST(each_stage_starts_on_what_is_left_over)
 {
     enum { K = 16, D = 3, N = 60 };
@@ -1182,6 +1207,7 @@ Suite *suite_quant_traps(void)
     tcase_add_loop_test(
         c, codes_start_on_rows_without_a_double_or_with_doubles_if_rows_are_few, 0, 3);
     tcase_add_loop_test(c, clusters_are_ten_rounds_of_lloyd_from_the_same_rows, 0, 2);
+    tcase_add_test(c, a_moving_average_starts_with_the_sizes_of_its_clusters);
     tcase_add_test(c, each_stage_starts_on_what_is_left_over);
     tcase_add_test(c, closest_rows_by_distance_are_one_row_and_by_angle_are_many);
     tcase_add_test(c, a_code_with_a_fraction_of_its_share_is_half_an_anchor);

@@ -54,6 +54,11 @@ void nn_book_init(nn_store *s, nn_param *code, int init)
         nn_init_constant(code, 0);
 }
 
+int nn_book_clusters(int init)
+{
+    return init == NN_BOOK_KMEANS || init == NN_BOOK_PLUSPLUS;
+}
+
 size_t nn_book_rows(int init, size_t codes, size_t batch)
 {
     if (init == NN_BOOK_UNIFORM || init == NN_BOOK_NORMAL)

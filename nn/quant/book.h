@@ -50,6 +50,8 @@ enum { NN_BOOK_ROUNDS = 10 };
 
 /* The two that need no data; zeros for the others. */
 void   nn_book_init(nn_store *s, nn_param *code, int init);
+int    nn_book_clusters(int init);      /* 1: codes start as clusters, kmeans or kmeans++ */
+
 /* How many rows the start wants, and the start: for the other three. */
 size_t nn_book_rows(int init, size_t codes, size_t batch);
 void   nn_book_fill(int init, size_t k, size_t d, float *code, const float *z, size_t n,

@@ -115,13 +115,12 @@ static void start(void *state, const float *z, size_t n, size_t batch,
 
 /* ---- anchors: which row of z each code would move to ------------------------------- */
 
-/* Rows as codes, codes as vectors: the same search with its sides exchanged. */
 static void closest(const cvq *v, const float *z, size_t n, int *row, nn_arena *scratch)
 {
-    const nn_search s = { .n = v->k, .k = n, .d = v->d, .z = v->code->val, .code = z,
+    const nn_search s = { .n = n, .k = v->k, .d = v->d, .z = z, .code = v->code->val,
                           .index = row,
                           .cosine = v->set->book.metric != NN_BOOK_EUCLID };
-    nn_search_nearest(&s, scratch);
+    nn_search_nearest_vectors(&s, scratch);
 }
 
 typedef struct drawing {

@@ -11,7 +11,8 @@
  * origin: by 1 % when N_k is a hundred eps, by half when it is eps.  A code that is found
  * again after that (N_k < 1e-3) waits until there is something to divide by.
  *
- * N starts at the fair share n/K and M = N C.  (From N = 1 nothing falls below the limit
+ * N starts at the fair share n/K, or at the sizes of the clusters that C starts from, and
+ * M = N C.  (From N = 1 nothing falls below the limit
  * of restarts for hundreds of steps; from N = 0, as some codes have it, the first
  * step divides a small sum by a small count.)  metric=unit scales C to length 1 at the
  * start and after each step. */
@@ -21,6 +22,7 @@
 #include "nn/base.h"
 #include "nn/kern/members.h"
 #include "nn/quant/book.h"
+#include "nn/quant/search.h"
 
 typedef struct ema_config {
     nn_book_settings book;
@@ -107,6 +109,21 @@ static void multiply_sums(ema *v, size_t j)
         v->sum->val[j * v->d + i] = v->count->val[j] * v->code->val[j * v->d + i];
 }
 
+/* N of clusters: the rows that each got, as many as a step brings in all. */
+static void count_clusters(ema *v, const float *z, size_t n, size_t batch, nn_arena *scratch)
+{
+    const size_t mark = nn_arena_mark(scratch);
+    const nn_search s = { .n = n, .k = v->k, .d = v->d, .z = z, .code = v->code->val,
+                          .index = NN_NEW(scratch, int, n) };
+
+    nn_search_nearest(&s, scratch);
+    nn_members m = nn_code_members(n, v->k, s.index, scratch);
+    for (size_t j = 0; j < v->k; j++)
+        v->count->val[j] = (float)((double)(m.first[j + 1] - m.first[j]) * (double)batch
+                                   / (double)n);
+    nn_arena_rewind(scratch, mark);
+}
+
 static size_t rows(const void *config, size_t batch)
 {
     const ema_config *c = config;
@@ -122,7 +139,10 @@ static void start(void *state, const float *z, size_t n, size_t batch,
 
     if (nn_book_rows(v->set->init, v->k, batch))
         nn_book_fill(v->set->init, v->k, v->d, v->code->val, z, n, &r, scratch);
-    nn_init_constant(v->count, (float)((double)batch / (double)v->k));
+    if (nn_book_clusters(v->set->init))
+        count_clusters(v, z, n, batch, scratch);
+    else
+        nn_init_constant(v->count, (float)((double)batch / (double)v->k));
     for (size_t j = 0; j < v->k; j++) {
         scale_code(v, j);
         multiply_sums(v, j);
