@@ -130,15 +130,25 @@ static double churn_of(const ex_codes_part *w, const int *now, size_t n, nn_aren
     return met_code_churn(n, was, now);
 }
 
+/* 1: some step lies between this evaluation and the one before.  What is measured over
+ * steps is worked out without them, too, so that the first evaluation asks for all the
+ * memory. */
+static int steps_since(const ex_codes *c)
+{
+    return c->epoch[EX_STEPS] > 0;
+}
+
 /* Read only: the tally goes back to 0 when the epoch turns. */
 static met_lives lives_of(const ex_codes *c, const ex_codes_part *w, nn_arena *scratch)
 {
+    const met_lives none = { NAN, NAN, NAN, NAN, NAN, NAN };
     float tally[2] = { w->life.tally[0], w->life.tally[1] };
     met_life life = w->life;
 
     life.tally = tally;
-    return met_life_epoch(&life, (size_t)c->epoch[EX_STEPS], (size_t)c->epoch[EX_STEP],
-                          scratch);
+    const met_lives lives = met_life_epoch(&life, (size_t)c->epoch[EX_STEPS],
+                                           (size_t)c->epoch[EX_STEP], scratch);
+    return steps_since(c) ? lives : none;
 }
 
 /* What needs the book as a table. */
@@ -150,8 +160,8 @@ static void measure_book(const ex_codes *c, int part, const float *count, ex_cod
 
     p->all = met_code_rank(c->k, c->d, book, NULL, scratch);
     p->used = met_code_rank(c->k, c->d, book, count, scratch);
-    if (c->epoch[EX_STEPS] > 0)
-        p->moved = met_code_moved(c->k, c->d, c->part[part].before, book, scratch);
+    const double moved = met_code_moved(c->k, c->d, c->part[part].before, book, scratch);
+    p->moved = steps_since(c) ? moved : (double)NAN;
     nn_search_neighbours(c->k, c->d, book, dist, scratch);
     for (size_t j = 0; j < c->k; j++)
         dist[j] = sqrtf(dist[j]);
@@ -174,19 +184,17 @@ void ex_codes_close(ex_codes_look *l, nn_arena *scratch)
             .train = met_code_usage(c->k, w->hits),
             .loss = met_code_loss_of(&l->sum[i]),
             .all = { none, none }, .used = { none, none }, .near = { none, none, none },
-            .lives = { none, none, none, none, none, none }, .moved = none,
+            .lives = lives_of(c, w, scratch), .moved = none,
             .churn = churn_of(w, f->probe + i * EX_PROBED, probed, scratch)
         };
         met_code_histogram(c->k, l->count[i], p->bins);
         if (w->before)
             measure_book(c, i, l->count[i], p, scratch);
-        if (c->epoch[EX_STEPS] > 0)
-            p->lives = lives_of(c, w, scratch);
         nn_arena_rewind(scratch, mark);
     }
     f->probed = (int)probed;
     f->images = met_image_of(&l->images);
-    f->restarts = c->epoch[EX_STEPS] > 0 ? (double)c->epoch[EX_RESTARTS] : none;
+    f->restarts = steps_since(c) ? (double)c->epoch[EX_RESTARTS] : none;
 }
 
 met_judged ex_codes_judge(const ex_code_figures *f)

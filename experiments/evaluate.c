@@ -56,6 +56,7 @@ ex_evaluator ex_evaluator_new(ex_run *run)
     if (c->metrics.linear != EX_LINEAR_OFF)
         e.linear_bank = c->metrics.linear_bank
             ? least(c->metrics.linear_bank, run->train.n) : run->train.n;
+    e.looked = run->test.n;
     e.part = 2 * c->top.batch; /* the longest part that split() makes is shorter */
     e.image = NN_NEW(a, float, pixels * (size_t)e.part);
     e.h = NN_NEW(a, float, (size_t)e.n * run->r);
@@ -208,9 +209,9 @@ void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see
 
     t->mode = NN_EVAL;
     t->record = 0;
-    for (int i = 0; split(d->n, c->top.batch, i) < d->n && !stopped(e); i++) {
-        const int from = split(d->n, c->top.batch, i);
-        const int n = split(d->n, c->top.batch, i + 1) - from;
+    for (int i = 0; split(e->looked, c->top.batch, i) < e->looked && !stopped(e); i++) {
+        const int from = split(e->looked, c->top.batch, i);
+        const int n = split(e->looked, c->top.batch, i + 1) - from;
         ssl_views v = { .count = 1 };
         nn_quantised found;
         data_plain(d, NULL, from, n, e->image);

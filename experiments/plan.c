@@ -30,9 +30,12 @@ enum { ASIDE = 128 << 10 };
  * (metrics/knn.c): from there on their memory grows no more. */
 enum { QUERIES = 2048, ROWS = 1024 };
 
-/* Up to so many held-out images the evaluation is rehearsed as a whole: that takes a
- * fraction of a second, and small products go other ways than those of their parts. */
-enum { WHOLE = 512 };
+/* The rungs of an evaluation are the first of so many equal steps up to the whole.  A step
+ * is a multiple of BLOCK images: distances are worked out in blocks of so many rows
+ * (nn/kern/pairs.c), which tiles of any kernel table fit but for a few rows.  A block that
+ * is full at one rung and begun at the next would be taken for a slope, and the whole is
+ * many steps further up. */
+enum { EVEN_STEPS = 6, BLOCK = 96 };
 
 /* From so many rows on a linear probe's buffers are full (metrics/linear.c): its batches
  * and the blocks of rows of its sums. */
@@ -102,14 +105,23 @@ typedef struct rehearsal {
     curve step, step_scratch, forward, backward;        /* of training, over images */
     curve look, look_scratch;           /* of one view, nothing recorded */
     double metrics_scratch;
+    int places;                         /* of an image's map, of a run with a codebook */
+    curve settle;                       /* scratch of codes that no gradient moves, over
+                                           images */
+    curve decode, decode_scratch;       /* of images, codes and what is made of them */
+    double close_scratch;               /* of the figures of these codes */
+    curve start;                        /* scratch of the codebook's start, over rows */
 } rehearsal;
 
-/* A step on a tape, in which every term of the loss that the clock tells is there. */
+/* A step on a tape, in which every term of the loss that the clock tells is there.  Codes
+ * are settled as in training: nobody will see these. */
 static void rehearse_loss(rehearsal *r, nn_tape *t, const data_batch *b, int n,
-                          ssl_clock clock, nn_flops *most)
+                          ssl_clock clock, nn_flops *most, nn_arena *settling)
 {
     ex_run *run = &r->run;
-    ssl_views views = { .clock = clock };
+    const nn_quant_clock start = { .steps = ex_run_clock(run, 0).steps };
+    nn_quantised found;
+    ssl_views views = { .clock = clock, .found = &found };
     nn_node *loss = ex_run_loss(run, t, b, n, &views);
     nn_flops f = nn_tape_flops(t);
 
@@ -118,6 +130,8 @@ static void rehearse_loss(rehearsal *r, nn_tape *t, const data_batch *b, int n,
     if (run->probe.d)
         ex_run_probe(run, views.h[0], b, n, t->scratch);
     nn_backward(loss);
+    if (run->codes.parts)
+        nn_quantiser_settle(run->codes.quantiser, &found, &start, NULL, NULL, settling);
     nn_tape_reset(t);
 }
 
@@ -128,7 +142,7 @@ static void rehearse_step(rehearsal *r, const data_batch *b, int n, int record)
 {
     ex_run *run = &r->run;
     const ex_config *c = run->config;
-    nn_arena step = {0}, scratch = {0};
+    nn_arena step = {0}, scratch = {0}, settling = {0};
     nn_tape t;
 
     nn_tape_start(&t, &step, &scratch);
@@ -138,11 +152,12 @@ static void rehearse_step(rehearsal *r, const data_batch *b, int n, int record)
         ssl_clock clock[EX_FULL_CLOCKS];
         int clocks = ex_run_full_clocks(run, clock);
         nn_flops f = {0};
-        rehearse_loss(r, &t, b, n, (ssl_clock){0}, &f);
+        rehearse_loss(r, &t, b, n, (ssl_clock){0}, &f, &settling);
         for (int i = 0; i < clocks; i++)
-            rehearse_loss(r, &t, b, n, clock[i], &f);
+            rehearse_loss(r, &t, b, n, clock[i], &f, &settling);
         add_point(&r->forward, n, f.forward);
         add_point(&r->backward, n, f.backward);
+        add_point(&r->settle, n, (double)settling.peak);
     } else {
         nn_node *x = nn_input(
             &t, nn_shape4(n, run->train.h, run->train.w, run->train.c), b->view[0], 0);
@@ -154,6 +169,62 @@ static void rehearse_step(rehearsal *r, const data_batch *b, int n, int record)
     nn_tape_free(&t);
     nn_arena_free(&step);
     nn_arena_free(&scratch);
+    nn_arena_free(&settling);
+}
+
+/* Codes and reconstructions of the first n images of a batch, as an evaluation has them
+ * after training, and the figures of the codes as if all held-out images had passed. */
+static void rehearse_codes(rehearsal *r, const data_batch *b, int n)
+{
+    ex_run *run = &r->run;
+    const met_image_size size = { run->train.h, run->train.w, run->train.c };
+    nn_arena step = {0}, scratch = {0}, closing = {0}, figures = {0};
+    ex_code_figures f = {
+        .original = NN_NEW(&figures, float, EX_SHOWN * size.h * size.w * size.c),
+        .made = NN_NEW(&figures, float, EX_SHOWN * size.h * size.w * size.c),
+        .probe = NN_NEW0(&figures, int, run->codes.parts * EX_PROBED)
+    };
+    ssl_views views = { .count = 1 };
+    nn_quantised found;
+    nn_tape t;
+
+    nn_tape_start(&t, &step, &scratch);
+    t.mode = NN_EVAL;
+    t.record = 0;
+    ex_codes_look look = ex_codes_open(&run->codes, &f, size, &scratch);
+    const double opened = (double)scratch.peak;
+    nn_node *x = nn_input(&t, nn_shape4(n, size.h, size.w, size.c), b->view[0], 0);
+    ssl_objective_encode(&t, &run->objective, &views, 0, x);
+    nn_node *made = run->config->method->reconstruct(&t, run->objective.heads, &views, 0,
+                                                     &found);
+    ex_codes_see(&look, &found, (size_t)n, b->view[0], made->val, &scratch);
+    r->places = nn_rows(found.q) / n;
+    look.seen = (size_t)run->test.n * (size_t)r->places;
+    ex_codes_close(&look, &closing);
+    add_point(&r->decode, n, (double)step.peak);
+    add_point(&r->decode_scratch, n, (double)scratch.peak);
+    r->close_scratch = opened + (double)closing.peak;
+    nn_tape_free(&t);
+    nn_arena_free(&step);
+    nn_arena_free(&scratch);
+    nn_arena_free(&closing);
+    nn_arena_free(&figures);
+}
+
+/* The scratch that the codebook's start on n vectors takes, all of them 0: memory does not
+ * depend on values. */
+static double rehearse_start(const rehearsal *r, int n, int batch)
+{
+    const nn_quant_clock clock = { .steps = ex_run_clock(&r->run, 0).steps };
+    nn_arena rows = {0}, scratch = {0};
+
+    nn_quantiser_start(r->run.codes.quantiser,
+                       NN_NEW0(&rows, float, (size_t)n * r->run.r), (size_t)n,
+                       (size_t)batch, &clock, &scratch);
+    double peak = (double)scratch.peak;
+    nn_arena_free(&rows);
+    nn_arena_free(&scratch);
+    return peak;
 }
 
 /* The scratch that an evaluation of n held-out images against a bank takes; raw: that of
@@ -168,6 +239,7 @@ static double rehearse_metrics(const rehearsal *r, int n, int bank, int raw)
     c.metrics.samples = n;
     c.metrics.bank = bank;
     copy.config = &c;
+    copy.codes.parts = 0;                       /* nor are the codes */
     copy.forever = copy.step = copy.scratch = (nn_arena){0};
     nn_tape_start(&copy.tape, &copy.step, &copy.scratch);
     ex_evaluator e = ex_evaluator_new(&copy);
@@ -185,7 +257,9 @@ static double rehearse_metrics(const rehearsal *r, int n, int bank, int raw)
 
 /* Matrices of the metrics change shape where the images outnumber the columns; beyond
  * that their memory grows evenly, so the rungs begin there, and two will do when that is
- * far up. */
+ * far up.  Where there is no room for rungs the evaluation is rehearsed as a whole: so few
+ * images take a fraction of a second, and small products go other ways than those of
+ * their parts. */
 static void rehearse_evaluation(rehearsal *r)
 {
     const ex_metrics *m = &r->plan->config->metrics;
@@ -195,22 +269,23 @@ static void rehearse_evaluation(rehearsal *r)
     int voters = least(bank, m->knn_k), first = least(bank, most(m->knn_k, ROWS));
     curve metrics = {0}, raw = {0};
 
-    if (n <= WHOLE) {
+    for (size_t i = 0; i < NN_COUNT(bends); i++)
+        if (bends[i] > low && bends[i] < n)
+            low = bends[i];
+    low = (low + BLOCK - 1) / BLOCK * BLOCK;
+    int up = (n - low) / EVEN_STEPS / BLOCK * BLOCK;
+    if (up <= 0) {
         r->metrics_scratch = larger(rehearse_metrics(r, n, voters, 0),
                                     rehearse_metrics(r, n, bank, 1));
         return;
     }
-    for (size_t i = 0; i < NN_COUNT(bends); i++)
-        if (bends[i] > low && bends[i] < n)
-            low = bends[i];
-    for (int i = 0; i < RUNGS; i++) {           /* of six equal steps up to the whole */
-        int images = low + (n - low) * i / 6;
-        int rows = first + (int)((long)(bank - first) * i / 6);
-        if (!i || (metrics.at[metrics.n - 1] < images && (i < 2 || low <= n / 2)))
+    for (int i = 0, images = low; i < RUNGS; i++, images += up) {
+        int rows = first + (int)((long)(bank - first) * (images - low) / (n - low));
+        if (i < 2 || low <= n / 2)
             add_point(&metrics, images, rehearse_metrics(r, images, voters, 0));
-        add_point(&raw, i + 1, rehearse_metrics(r, images, rows, 1));
+        add_point(&raw, images, rehearse_metrics(r, images, rows, 1));
     }
-    r->metrics_scratch = larger(value_at(&metrics, n), value_at(&raw, 6 + 1));
+    r->metrics_scratch = larger(value_at(&metrics, n), value_at(&raw, n));
 }
 
 /* Training images of the linear probe; 0: the run has none. */
@@ -260,11 +335,20 @@ static double lines(double bytes)               /* an arena hands out whole line
     return ceil(bytes / 64) * 64;
 }
 
-/* What ex_evaluate takes from the forever arena when it first runs: map and spectra. */
+static double image_bytes(const ex_run *run, double n)          /* as floats */
+{
+    return lines(4.0 * n * run->test.h * run->test.w * run->test.c);
+}
+
+/* What ex_evaluate takes from the forever arena when it first runs: map and spectra, and
+ * of a codebook images, what is made of them, and the codes of the first vectors. */
 static double figure_bytes(const ex_run *run, int n)
 {
+    const double codes = 2 * image_bytes(run, EX_SHOWN)
+                         + lines(4.0 * run->codes.parts * EX_PROBED);
+
     return lines(16.0 * least(n, EX_MAP_POINTS)) + lines(8.0 * run->d)
-           + lines(8.0 * run->r);
+           + lines(8.0 * run->r) + (run->codes.parts ? codes : 0);
 }
 
 /* The larger of the probe of h, whose features lie among the buffers, and of pixels. */
@@ -317,6 +401,58 @@ static int longest_part(int n, int batch)
     return (n + parts - 1) / parts;
 }
 
+/* Vectors that the codebook starts from at some batch: those of whole batches, until there
+ * are as many as it wants (ex_run_start).  Also how many that is, 0: it wants none. */
+static double start_rows(const rehearsal *r, int batch, double *wanted)
+{
+    const double each = (double)r->places * batch;
+    const int steps = r->run.train.n / batch;
+
+    *wanted = (double)nn_quantiser_rows(r->run.codes.quantiser, (size_t)each);
+    return each * fmin(ceil(*wanted / each), steps);
+}
+
+/* Its memory grows evenly with the vectors once the tiles of a search are full; until then
+ * faster, which errs to the safe side. */
+static void rehearse_starts(rehearsal *r)
+{
+    const int batch = r->plan->config->top.batch;
+    double wanted, rows;
+
+    if (!r->run.codes.parts)
+        return;
+    rows = start_rows(r, batch, &wanted);
+    if (wanted <= 0)
+        return;
+    int first = rows < 2 * FULL ? most((int)rows / 2, 1) : FULL;
+    int second = rows < 2 * FULL ? most((int)rows, 2) : 2 * FULL;
+    add_point(&r->start, first, rehearse_start(r, first, first));
+    add_point(&r->start, second, rehearse_start(r, second, second));
+}
+
+/* What a codebook adds at some batch: to the scratch of training by its start and its
+ * settling, and to evaluations, which look at the codes of all held-out images. */
+static void add_codes(const rehearsal *r, int batch, ex_peaks *p)
+{
+    const ex_run *run = &r->run;
+    const int part = longest_part(run->test.n, batch);
+    const double each = (double)r->places * batch;
+    double wanted, rows = start_rows(r, batch, &wanted);
+    double kept = lines(4.0 * (wanted + each) * run->r), beside = 0;
+
+    if (wanted > 0)
+        beside = value_at(&r->start, rows);
+    if (rows > each)                            /* encoders after the first */
+        beside = larger(beside, value_at(&r->look_scratch, batch));
+    p->training_scratch = larger(p->training_scratch, kept + beside);
+    p->training_scratch = larger(p->training_scratch, value_at(&r->settle, batch));
+    p->evaluation = larger(p->evaluation, value_at(&r->decode, part));
+    p->evaluation_scratch = larger(p->evaluation_scratch,
+                                   2 * image_bytes(run, 2 * batch)
+                                   + larger(value_at(&r->decode_scratch, part),
+                                            r->close_scratch));
+}
+
 /* What the whole run takes at some batch. */
 static ex_peaks peaks_at(const rehearsal *r, int batch)
 {
@@ -335,6 +471,8 @@ static ex_peaks peaks_at(const rehearsal *r, int batch)
     p.training_scratch = value_at(&r->step_scratch, batch);
     p.evaluation = value_at(&r->look, part);
     p.evaluation_scratch = larger(value_at(&r->look_scratch, part), r->metrics_scratch);
+    if (r->run.codes.parts)
+        add_codes(r, batch, &p);
     p.step = larger(p.training, p.evaluation);
     p.scratch = larger(p.training_scratch, p.evaluation_scratch);
     return p;
@@ -417,7 +555,22 @@ static void climb(rehearsal *r)
             break;
         rehearse_step(r, &b, n, 1);
         rehearse_step(r, &b, n, 0);
+        if (r->run.codes.parts)
+            rehearse_codes(r, &b, n);
     }
+}
+
+/* The codebook, and the work that is on no tape. */
+static void count_codes(const rehearsal *r)
+{
+    const nn_quantiser *u = r->run.codes.quantiser;
+    ex_plan *p = r->plan;
+
+    p->codes = nn_quantiser_codes(u);
+    p->columns = nn_quantiser_columns(u);
+    p->parts = nn_quantiser_parts(u);
+    p->places = r->places;
+    p->search = nn_quantiser_flops(u, (double)r->places * p->config->top.batch);
 }
 
 static nn_status rehearse(ex_plan *p, nn_err *err)
@@ -436,6 +589,9 @@ static nn_status rehearse(ex_plan *p, nn_err *err)
         climb(&r);
         rehearse_evaluation(&r);
         rehearse_linear(&r);
+        rehearse_starts(&r);
+        if (r.run.codes.parts)
+            count_codes(&r);
         p->forward = value_at(&r.forward, c->top.batch);
         p->backward = value_at(&r.backward, c->top.batch);
         p->estimate = peaks_at(&r, c->top.batch);
@@ -470,6 +626,7 @@ static nn_status measure(ex_plan *p, nn_err *err)
         ex_run_free(&run);
         return status;
     }
+    ex_run_start(&run);
     p->start_seconds = lap(&from);
     for (int i = 0; i < 1 + TIMED; i++) {
         data_batch b = data_loader_get(run.loader, i / run.steps, i % run.steps);
@@ -492,6 +649,7 @@ static nn_status measure(ex_plan *p, nn_err *err)
     brief.k = least(e.k, brief.n - 1);
     brief.knn_k = least(e.knn_k, brief.bank);
     brief.linear_bank = 0;
+    brief.looked = least(e.looked, p->config->top.batch);
     lap(&from);
     ex_evaluate_untrained(&brief, &first);
     ex_raw_pixel_knn(&e);

@@ -38,7 +38,10 @@ typedef struct ex_plan {
     ex_peaks estimate, measured;
     int rehearsed, fits;                /* estimate is there; whether it fits */
     int largest;                        /* batch that fits; 0: none, -1: not looked for */
+    int parts, codes, columns, places;  /* of a codebook: of each part, and the vectors of
+                                           an image; parts = 0: none */
     double forward, backward;           /* operations of products in one step */
+    double search;                      /* those of codes, which come on top */
     double file;                        /* bytes of a checkpoint, without its log */
     int steps_timed;                    /* 0: nothing was measured */
     int probes;                         /* linear probes after training has begun */

@@ -101,7 +101,7 @@ static void print_time(const ex_plan *p, FILE *out)
         fprintf(out, "time          not measured\n");
         return;
     }
-    double work = p->forward + p->backward;
+    double work = p->forward + p->backward + p->search;
     fprintf(out, "time          %s in all: start %s, then %d x %d steps and %d"
             " evaluation%s\n", time_text(p->seconds, a, sizeof a),
             time_text(p->start_seconds, b, sizeof b), p->config->top.epochs, p->steps,
@@ -117,6 +117,34 @@ static void print_time(const ex_plan *p, FILE *out)
                 time_text(p->linear_seconds, c, sizeof c), p->probes, plural(p->probes));
 }
 
+/* The codebook and its settings, all of them, in lines of readable length. */
+static void print_codes(const ex_plan *p, FILE *out)
+{
+    enum { MOST = 90, INDENT = 14 };
+    const ex_section *s = &p->config->section[EX_QUANTISER];
+    int at = MOST;
+    char value[512];
+
+    if (!p->parts)
+        return;
+    fprintf(out, "quantiser     %s: %d codebook%s of %d codes, %d number%s each; %d vector%s"
+            " an image", s->chosen, p->parts, plural(p->parts), p->codes, p->columns,
+            plural(p->columns), p->places, plural(p->places));
+    for (int i = 0; i < s->rows; i++) {
+        if (!ex_row_counts(p->config, EX_QUANTISER, i))
+            continue;
+        ex_value_text(&s->table[i], s->at, value, sizeof value);
+        int width = (int)(strlen(s->table[i].name) + strlen("  =") + strlen(value));
+        if (at + width > MOST) {
+            fprintf(out, "\n%*s", INDENT - 2, "");
+            at = INDENT - 2;
+        }
+        fprintf(out, "  %s=%s", s->table[i].name, value);
+        at += width;
+    }
+    fputc('\n', out);
+}
+
 void ex_plan_words(const ex_plan *p, FILE *out)
 {
     const ex_config *c = p->config;
@@ -127,6 +155,7 @@ void ex_plan_words(const ex_plan *p, FILE *out)
         fprintf(out, " + %s", c->extra[i].addon->name);
     fprintf(out, " with %s on %s, batch %d\n", c->model->name, c->source->name,
             c->top.batch);
+    print_codes(p, out);
     fprintf(out, "parameters    %s: backbone %s, heads %s%s%s\n",
             count_text(p->parameters, a, sizeof a),
             count_text(p->backbone, b, sizeof b),
@@ -136,9 +165,12 @@ void ex_plan_words(const ex_plan *p, FILE *out)
     fprintf(out, "steps         %d an epoch, %.0f in %d epoch%s; %d evaluation%s\n",
             p->steps, (double)p->steps * c->top.epochs, c->top.epochs,
             plural(c->top.epochs), p->evaluations, plural(p->evaluations));
-    fprintf(out, "work          %.3g GFLOP a step: forward %.3g, backward %.3g"
-            " (products and convolutions)\n", 1e-9 * (p->forward + p->backward),
-            1e-9 * p->forward, 1e-9 * p->backward);
+    fprintf(out, "work          %.3g GFLOP a step: forward %.3g, backward %.3g",
+            1e-9 * (p->forward + p->backward + p->search), 1e-9 * p->forward,
+            1e-9 * p->backward);
+    if (p->search > 0)
+        fprintf(out, ", search of codes %.3g", 1e-9 * p->search);
+    fprintf(out, " (products and convolutions)\n");
     print_memory(p, out);
     print_time(p, out);
 }
@@ -160,6 +192,26 @@ static json_t *peaks_json(const ex_peaks *p)
                      whole(p->evaluation_scratch));
 }
 
+/* null without a codebook. */
+static json_t *quantiser_json(const ex_plan *p)
+{
+    const ex_section *s = &p->config->section[EX_QUANTISER];
+    json_t *settings = json_object();
+    char value[512];
+
+    if (!p->parts) {
+        json_decref(settings);
+        return json_null();
+    }
+    for (int i = 0; i < s->rows; i++)
+        if (ex_row_counts(p->config, EX_QUANTISER, i))
+            json_object_set_new(settings, s->table[i].name, json_string(
+                ex_value_text(&s->table[i], s->at, value, sizeof value)));
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:o}", "name", s->chosen, "codebooks",
+                     p->parts, "codes", p->codes, "columns", p->columns,
+                     "vectors_per_image", p->places, "settings", settings);
+}
+
 static void add_figures(json_t *o, const ex_plan *p)
 {
     const ex_config *c = p->config;
@@ -175,8 +227,10 @@ static void add_figures(json_t *o, const ex_plan *p)
         "{s:o, s:o, s:o, s:o}", "all", whole(p->parameters), "backbone",
         whole(p->backbone), "heads", whole(p->parameters - p->backbone), "frozen",
         whole(p->frozen)));
-    json_object_set_new(o, "flops", json_pack("{s:f, s:f}", "forward", p->forward,
-                                              "backward", p->backward));
+    json_object_set_new(o, "flops", json_pack("{s:f, s:f, s:f}", "forward", p->forward,
+                                              "backward", p->backward, "search",
+                                              p->search));
+    json_object_set_new(o, "quantiser", quantiser_json(p));
     json_t *limit = p->room.bytes == SIZE_MAX
                     ? json_null() : whole((double)p->room.bytes);
     json_object_set_new(o, "memory", json_pack(

@@ -188,10 +188,25 @@ int ex_run_full_clocks(const ex_run *run, ssl_clock clock[EX_FULL_CLOCKS])
 
     for (int i = 0; i < run->objective.extras; i++)
         sometimes |= run->objective.extra[i].addon->sometimes;
+    if (run->codes.parts)
+        sometimes |= nn_quantiser_drops(run->codes.quantiser);
     clock[1] = ex_run_clock(run, (long)run->config->top.epochs * run->steps - 1);
     clock[0] = clock[1];
     clock[0].step = 0;
     return sometimes ? EX_FULL_CLOCKS : 0;
+}
+
+/* Settles codes that are thrown away, so that those of the run stay as they are. */
+static void settle_others(const ex_run *run, const nn_quantised *found, ssl_clock at,
+                          nn_arena *scratch)
+{
+    const nn_quant_clock clock = { .step = 0, .steps = at.steps };
+    nn_arena own = {0};
+    nn_store store = { .arena = &own };
+    nn_quantiser *u = nn_quantiser_new(&store, "quantiser", &run->config->quantiser, run->r);
+
+    nn_quantiser_settle(u, found, &clock, NULL, NULL, scratch);
+    nn_arena_free(&own);
 }
 
 void ex_run_reserve(ex_run *run, const data_batch *b)
@@ -203,8 +218,11 @@ void ex_run_reserve(ex_run *run, const data_batch *b)
     t->mode = NN_BATCH;
     t->profile = NULL;
     for (int i = 0; i < clocks; i++) {
-        ssl_views v = { .clock = clock[i] };
+        nn_quantised found;
+        ssl_views v = { .clock = clock[i], .found = &found };
         nn_backward(ex_run_loss(run, t, b, b->n, &v));
+        if (run->codes.parts)
+            settle_others(run, &found, clock[i], &run->scratch);
         nn_tape_reset(t);
     }
     t->mode = before.mode;

@@ -76,10 +76,11 @@ typedef struct ex_step {
  * is no target. */
 double ex_run_tau(const ex_run *run, long step);
 
-/* Regularisers that are there sometimes: clocks to pretend, in one of which every term of
- * the loss is there.  A start counts epochs, so it is the last; a line of weights may be
- * at 0 where it begins or where it ends, so the step is the first and the last.  Returns
- * how many there are: 0 when every step is like the first. */
+/* Regularisers, or stages of a codebook, that are there sometimes: clocks to pretend, in one
+ * of which every term of the loss is there.  A start counts epochs, so it is the last; a
+ * line of weights may be at 0 where it begins or where it ends, so the step is the first
+ * and the last; stages are dropped in training alone.  Returns how many there are: 0 when
+ * every step is like the first. */
 enum { EX_FULL_CLOCKS = 2 };
 int  ex_run_full_clocks(const ex_run *run, ssl_clock clock[EX_FULL_CLOCKS]);
 

@@ -31,6 +31,7 @@ enum { NN_BOOK_TEAM = 16384 };
 
 int         nn_book_codes(const void *settings);        /* K: the `codes` of a kind */
 const char *nn_book_wrong(const void *settings);
+int         nn_book_searches(const void *settings);     /* 1: that of nn_book_search */
 
 /* Of the rows of z among the codes (k, d); in the step arena. */
 const int *nn_book_search(nn_tape *t, const nn_book_settings *b, const nn_node *z,

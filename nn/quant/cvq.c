@@ -113,6 +113,13 @@ static void start(void *state, const float *z, size_t n, size_t batch,
     nn_book_fill(v->set->init, v->k, v->d, v->code->val, z, n, &r, scratch);
 }
 
+/* Two of the anchors compare all rows with all codes once more. */
+static int searches(const void *config)
+{
+    const cvq_config *c = config;
+    return 1 + (c->anchor != RANDOM && !c->first_batch);
+}
+
 /* ---- anchors: which row of z each code would move to ------------------------------- */
 
 static void closest(const cvq *v, const float *z, size_t n, int *row, nn_arena *scratch)
@@ -245,6 +252,6 @@ static int settle(void *state, const float *z, const int *index, size_t n,
 const nn_quant nn_quant_cvq = {
     .name = "cvq", .about = "dead codes drift to vectors of the batch (CVQ-VAE, 2023)",
     .config_size = sizeof(cvq_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .build = build, .prepare = prepare, .quantise = quantise,
-    .table = table, .rows = rows, .start = start, .settle = settle,
+    .wrong = nn_book_wrong, .searches = searches, .build = build, .prepare = prepare,
+    .quantise = quantise, .table = table, .rows = rows, .start = start, .settle = settle,
 };

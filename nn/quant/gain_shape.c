@@ -117,9 +117,16 @@ static void start(void *state, const float *z, size_t n, size_t batch,
     nn_gain_shape_fit(&s, z, n, init == NN_BOOK_DATA ? 0 : NN_BOOK_ROUNDS, NULL, scratch);
 }
 
+/* Signed: each shape and its opposite. */
+static int searches(const void *config)
+{
+    const gain_shape_config *c = config;
+    return c->two_sided ? 2 : 1;
+}
+
 const nn_quant nn_quant_gain_shape = {
     .name = "gain_shape", .about = "directions as codes; gain and offset per vector",
     .config_size = sizeof(gain_shape_config), .settings = settings, .codes = codes,
-    .side_information = 1, .build = build, .quantise = quantise, .table = table,
+    .side_information = 1, .searches = searches, .build = build, .quantise = quantise, .table = table,
     .rows = rows, .start = start,
 };

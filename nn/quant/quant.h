@@ -71,6 +71,8 @@ typedef struct nn_quant {
     int own_gradient;                   /* 1: q brings its gradient to z itself */
     /* 1: q is more than its index tells (a gain, an offset); table holds the shapes */
     int side_information;
+    /* How often a training step compares every row with every code; NULL: never. */
+    int         (*searches)(const void *config);
     /* Parameters and buffers "name.*" for rows of d columns. */
     void    *(*build)(nn_store *s, const char *name, const void *config, int d);
     /* What is done to rows before the first stage; NULL: nothing. */
@@ -126,7 +128,13 @@ int  nn_quantiser_codes(const nn_quantiser *u);         /* K of one part */
 int  nn_quantiser_columns(const nn_quantiser *u);       /* of one part */
 int  nn_quantiser_has_book(const nn_quantiser *u);      /* 1: codes are a table */
 int  nn_quantiser_decodes(const nn_quantiser *u);       /* 1: indices alone give q back */
+int  nn_quantiser_drops(const nn_quantiser *u);         /* 1: some steps have few stages */
 const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out, size_t size);
+
+/* Operations of the searches of one training step on n rows, which are on no tape:
+ *
+ *   2 n K d for each search of each part                (a multiply-add is two) */
+double nn_quantiser_flops(const nn_quantiser *u, double n);
 
 /* z (n, D).  What is random (dropped stages) follows the clock, in training alone.  A row
  * that is not finite makes the loss NaN; where codes are a table its q is that of code 0,

@@ -122,6 +122,19 @@ int nn_quantiser_decodes(const nn_quantiser *u)
     return !u->plan.kind->side_information;
 }
 
+int nn_quantiser_drops(const nn_quantiser *u)
+{
+    return u->set->stages > 1 && u->set->stage_dropout > 0;
+}
+
+double nn_quantiser_flops(const nn_quantiser *u, double n)
+{
+    const nn_quant *kind = u->plan.kind;
+    const int searches = kind->searches ? kind->searches(u->plan.config) : 0;
+
+    return 2 * n * nn_quantiser_codes(u) * nn_quantiser_columns(u) * u->parts * searches;
+}
+
 const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out, size_t size)
 {
     const int stages = u->set->stages, group = part / stages, stage = part % stages;

@@ -98,6 +98,6 @@ static nn_part quantise(nn_tape *t, void *state, nn_node *z)
 const nn_quant nn_quant_simvq = {
     .name = "simvq", .about = "a frozen random codebook behind one linear layer (SimVQ, 2025)",
     .config_size = sizeof(simvq_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .build = build, .prepare = prepare, .quantise = quantise,
-    .table = table,
+    .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
+    .prepare = prepare, .quantise = quantise, .table = table,
 };

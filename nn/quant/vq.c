@@ -116,6 +116,7 @@ static int settle(void *state, const float *z, const int *index, size_t n,
 const nn_quant nn_quant_vq = {
     .name = "vq", .about = "codebook trained by gradient (VQ-VAE, 2017)",
     .config_size = sizeof(vq_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .build = build, .prepare = prepare, .quantise = quantise,
-    .table = table, .rows = rows, .start = start, .settle = settle,
+    .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
+    .prepare = prepare, .quantise = quantise, .table = table, .rows = rows,
+    .start = start, .settle = settle,
 };
