@@ -30,9 +30,12 @@ const marks = {
   beforeLayout(chart) {
     const g = chart.ctx, texts = chart.options.plugins.marks.lines;
     g.save();
+    g.font = '700 12px system-ui, sans-serif';
+    const ends = chart.data.datasets.map(s => g.measureText(s.letter || '').width);
+    chart.$ends = Math.max(0, ...ends.map(w => w - 14));    // wider than a letter
     g.font = SMALL;
     chart.$gutter = chart.width >= WIDE && texts.length > 0;
-    chart.options.layout.padding.right = 20 + (chart.$gutter
+    chart.options.layout.padding.right = 20 + chart.$ends + (chart.$gutter
       ? 16 + Math.max(...texts.map(l => g.measureText(l.text).width)) : 0);
     g.restore();
   },
@@ -61,12 +64,12 @@ const marks = {
     g.lineJoin = 'round';
     g.fillStyle = css('--soft');
     for (const t of chart.$texts) {
-      const x = chart.$gutter ? area.right + 34
+      const x = chart.$gutter ? area.right + 34 + chart.$ends
         : area.right - g.measureText(t.text).width - 6;
       g.lineWidth = chart.$gutter ? .8 : 3;
       g.strokeStyle = chart.$gutter ? css('--soft') : css('--card');
       if (chart.$gutter) {
-        g.beginPath(); g.moveTo(area.right + 20, t.y); g.lineTo(x - 3, t.at); g.stroke();
+        g.beginPath(); g.moveTo(x - 14, t.y); g.lineTo(x - 3, t.at); g.stroke();
       } else {
         g.strokeText(t.text, x, t.at);
       }

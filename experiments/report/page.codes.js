@@ -8,8 +8,8 @@ Object.assign(METRICS, {
     read: 'How many equally popular codes would say as much. One code that takes nearly ' +
       'all brings it to 1, however many others are hit now and then.' },
   'code/dead': { name: 'Dead codes', digits: 0,
-    read: 'Codes that no vector has chosen in the last 100 training steps. Blind chance ' +
-      'leaves hardly one of them.' },
+    read: 'Codes that no vector has chosen in the last 100 training steps; the dashed ' +
+      'line is what blind chance leaves of them.' },
   'code/error_relative': { name: 'Relative error of the codes', digits: 3, tiny: true,
     read: 'The squared distance from vectors to their codes, over that to the mean ' +
       'vector: 0 loses nothing, 1 is as bad as a single code for all.' },
@@ -163,8 +163,9 @@ function codeGauges(r)
   return [
     gauge('Codes in use', finite(get('code/usage')) ? `${show('code/usage',
       get('code/usage'))} of ${grouped(K)}` : '–', get('code/usage'),
-      [chance, chance / 2], `marks: chance ${show('code/usage', chance)} · under half ` +
-        'of it the book is dying'),
+      finite(chance) ? [chance, chance / 2] : [], finite(chance)
+        ? `marks: chance ${show('code/usage', chance)} · under half of it the book is dying`
+        : null),
     gauge('Perplexity', `${show('code/perplexity', perplexity)} of ${grouped(K)}`,
       perplexity / K, []),
     gauge('Relative error', show('code/error_relative', get('code/error_relative')),
@@ -189,8 +190,8 @@ function codeBasis()
     return [k ? el('br', {}) : null, runs.length > 1 ? `${letter(i)}: ` : null,
       `${quantiser}, ${books}${grouped(K)} codes of ${lastOf(r, 'code/D')} numbers; ` +
       (finite(n) ? `${grouped(n)} vectors a step, ${(n / K).toFixed(1)} for each code; `
-        : '') + `measured on ${grouped(lastOf(r, 'code/n'))} vectors of the test set` +
-      (parts > 1 ? ', the curves below are means over the parts.' : '.')];
+        : '') + `measured on ${finite(lastOf(r, 'code/n')) ? grouped(lastOf(r, 'code/n'))
+        : 'no'} vectors of the test set` + (parts > 1 ? ', the curves below are means over the parts.' : '.')];
   }).filter(x => x !== null));
 }
 
@@ -206,7 +207,8 @@ function partPanel(r, i, key, parts)
       .map(([name, value]) => ({ value, strong: true, text: `${name} ${show(key, value)}` }))
       .filter(l => finite(l.value));
     panel.chart = chartOf(canvas, key, false, parts.map((p, k) =>
-      curveOf(r, k, column(r, partKey(key, p)), partWord(p), p, false)), lines);
+      curveOf(r, k, column(r, partKey(key, p)), partWord(p),
+        parts.length > 12 ? '' : p, false)), lines);      // more names cover each other
   } };
   canvas.setAttribute('aria-label', `${word} of ${r.label} by part. At the end: ` +
     parts.map(p => `${partWord(p)}: ${show(key, lastOf(r, partKey(key, p)))}`).join('; '));
@@ -299,7 +301,7 @@ function drawHeat(h, { lo, hi, most })
     const text = `${(100 * s.bins[h.part][0]).toFixed(0)} %`;
     if (g.measureText(text).width + 6 < column) {
       g.textAlign = 'center';
-      g.fillStyle = s.bins[h.part][0] > .25 ? css('--card') : css('--ink');
+      g.fillStyle = s.bins[h.part][0] > .45 ? css('--card') : css('--ink');
       g.fillText(text, x + w / 2, deadTop + deadHigh / 2);
     }
   });
@@ -375,7 +377,8 @@ function popularity()
           ...own.map((h, part) => el('div', {}, el('h4', {}, partWord(names[part] ||
             `part ${part + 1}`)), h.canvas, el('p', { class: 'caption' }, h.say))))));
   }
-  $('code-bins').dataset.count = shown.length;
+  if (shown.every(m => partsOf(m.r).length < 2))     // else a run needs the whole width
+    $('code-bins').dataset.count = shown.length;
   new ResizeObserver(drawHeats).observe($('code-bins'));
 }
 
