@@ -194,23 +194,44 @@ static void put(ex_quantise_task *t, const char *key, int value)
         *(double *)at = value;
 }
 
-/* The columns decide the bits; the loss of training, entropies of all codes, is not asked
- * for.  A width that does not fit would get a projection, which training alone makes. */
+/* The columns decide the bits, where a group has few enough of them. */
+static nn_status choose_bits(ex_quantise_task *t, int groups, nn_err *err)
+{
+    int each = t->x.cols / groups, more = groups;
+
+    if (ex_find_row(t->table, "bits") < 0 || t->bits_given)
+        return NN_OK;
+    while (more <= NN_QUANT_PARTS
+           && (t->x.cols % more || t->x.cols / more > MOST_BITS))
+        more++;
+    if (each > MOST_BITS && more <= NN_QUANT_PARTS)
+        return nn_fail(err, NN_ECONFIG, "command line: %s takes up to %d columns a group,"
+                       " not %d; groups=%d makes groups of %d", t->name, MOST_BITS, each,
+                       more, t->x.cols / more);
+    if (each > MOST_BITS)
+        return nn_fail(err, NN_ECONFIG, "command line: %s takes up to %d columns a group,"
+                       " not %d", t->name, MOST_BITS, each);
+    put(t, "bits", each);
+    return NN_OK;
+}
+
+/* The loss of training, entropies of all codes, is not asked for.  A width that does not
+ * fit would get a projection, which training alone makes. */
 static nn_status have_grid(ex_quantise_task *t, nn_err *err)
 {
     const nn_quant_common *c = t->config;
     const nn_quant *kind = t->plan.kind;
     char why[256];
 
-    const int each = t->x.cols / c->groups;
-
-    if (each > 0 && each <= MOST_BITS && !t->bits_given)
-        put(t, "bits", each);
+    if (t->x.cols % c->groups)
+        return nn_fail(err, NN_ECONFIG, "command line: groups = %d, but %s has rows of %d,"
+                       " which cannot be cut so", c->groups, t->file, t->x.cols);
+    NN_TRY(choose_bits(t, c->groups, err));
     put(t, "entropy", 0);
     if (nn_quant_refuses(&t->plan, t->x.cols, why, sizeof why))
         return nn_fail(err, NN_ECONFIG, "command line: %s on rows of %d: %s", t->name,
                        t->x.cols, why);
-    const int wanted = kind->columns(t->config) * c->groups;
+    const int wanted = kind->columns ? kind->columns(t->config) * c->groups : t->x.cols;
     if (wanted != t->x.cols)
         return nn_fail(err, NN_EDATA, "%s: rows of %d numbers, but %s with these settings"
                        " takes %d", t->file, t->x.cols, t->name, wanted);

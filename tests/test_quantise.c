@@ -409,7 +409,7 @@ END_TEST
 
 static void put_usual(void)
 {
-    const float x[] = { 1, 2, 3, 4, 5, 6 }, c[] = { 1, 2, 3, 4 };
+    const float x[] = { 1, 2, 3, 4, 5, 6 }, c[] = { 1, 2, 3, 4 }, wide[67] = { 0 };
     put_floats("x.npy", "(2, 3)", x, 6);
     put_floats("c.npy", "(1, 3)", x, 3);
     put_floats("narrow.npy", "(2, 2)", c, 4);
@@ -417,6 +417,8 @@ static void put_usual(void)
     put_floats("flat.npy", "(6,)", x, 6);
     put_floats("none.npy", "(0, 3)", x, 0);
     put_floats("thin.npy", "(3, 0)", x, 0);
+    put_floats("wide.npy", "(1, 64)", wide, 64);
+    put_floats("prime.npy", "(1, 67)", wide, 67);
     put_floats("vast.npy", "(65536, 65536, 1)", x, 0);
     put("int.npy", "<i8", "(1, 1)", x, 8);
 }
@@ -482,6 +484,11 @@ static const struct misuse {
       " metric=unit works with one stage: what a stage leaves over is not of length 1" },
     { { "fsq", "narrow.npy" }, 5,
       "narrow.npy: rows of 2 numbers, but fsq with these settings takes 3" },
+    { { "lfq", "x.npy", "groups=2" }, 2,
+      "command line: groups = 2, but x.npy has rows of 3, which cannot be cut so" },
+    { { "lfq", "wide.npy" }, 2, "command line: lfq takes up to 23 columns a group, not 64;"
+      " groups=4 makes groups of 16" },
+    { { "lfq", "prime.npy" }, 2, "command line: lfq takes up to 23 columns a group, not 67" },
     { { "lfq", "x.npy", "bits=2" }, 5,
       "x.npy: rows of 3 numbers, but lfq with these settings takes 2" },
     { { "vq", "no.npy", "--codebook", "c.npy" }, 5, "no.npy: No such file or directory" },
