@@ -118,8 +118,8 @@ void ex_quantise_gather(size_t n, size_t d, const float *code, const int *index,
     }
 }
 
-/* Each stage on what those before it leave over: rows of X drawn at random, all different
- * where there are enough, and rounds of k-means. */
+/* Each stage on what those before it leave over: rows of X drawn far apart (k-means++), and
+ * rounds of k-means. */
 static void fit(ex_quantise_task *t)
 {
     const size_t n = (size_t)t->x.rows, d = (size_t)t->x.cols, k = (size_t)t->fit;
@@ -136,7 +136,7 @@ static void fit(ex_quantise_task *t)
     for (int s = 0; s < t->stages; s++) {
         float *code = NN_NEW(&t->own, float, k * d);
         nn_rng r = nn_rng_at((uint64_t)t->seed, NN_RNG_QUANT, 0, (uint64_t)s);
-        nn_book_fill(NN_BOOK_DATA, k, d, code, rest, n, &r, &t->scratch);
+        nn_kmeans_plusplus(k, d, code, rest, n, &r, &t->scratch);
         nn_kmeans(k, d, code, rest, n, t->rounds, &t->scratch);
         if (t->book.metric == NN_BOOK_UNIT)
             unit_rows(t, code, k, &t->scratch);
