@@ -520,6 +520,76 @@ START_TEST(reflections_follow_the_plan_to_the_bit)
 }
 END_TEST
 
+/* ---- windows ----------------------------------------------------------------------- */
+
+START_TEST(rows_are_mixed_as_planned_to_the_bit)
+{
+    enum { KC = 9, AT = 2, LDW = 3 };
+    const nn_kern *k = _i == 0 ? ref() : rival(_i - 1);
+    if (!k)
+        return;
+    for (size_t q = 0; q < sizeof lengths / sizeof *lengths; q++) {
+        size_t n = lengths[q];
+        float *w = drawn((KC - 1) * LDW + 1), *old = drawn(n), *y = copy(old, n);
+        const float *row[KC];
+        for (size_t i = 0; i < KC; i++)
+            row[i] = drawn(AT + n);
+        int add = (int)q % 2;
+        k->mix(KC, w, LDW, row, AT, n, add, y);
+        for (size_t j = 0; j < n; j++) {
+            float s = 0;
+            for (size_t i = 0; i < KC; i++)
+                s = fmaf(w[i * LDW], row[i][AT + j], s);
+            EXPECT(y[j] == (add ? old[j] + s : s), "%s: mix %zu of %zu", k->name, j, n);
+        }
+    }
+}
+END_TEST
+
+/* Few different values, so that many are equal; zeros of both signs, NaN and infinities. */
+static float *coarse(size_t n)
+{
+    static const float special[] = { NAN, -INFINITY, INFINITY, 0.0f, -0.0f, -FLT_MAX };
+    float *x = drawn(n);
+    for (size_t i = 0; i < n; i++) {
+        int v = (int)(x[i] * 40);
+        x[i] = v >= 20 && v < 26 ? special[v - 20] : (float)(v / 10);
+    }
+    return x;
+}
+
+START_TEST(windows_follow_the_plan_to_the_bit)
+{
+    static const size_t wide[] = { 1, 3, 16, 17, 40 };
+    const nn_kern *k = _i == 0 ? ref() : rival(_i - 1);
+    if (!k)
+        return;
+    for (size_t round = 0; round < 60; round++) {
+        const size_t c = wide[round % 5], high = 1 + round % 3, across = 1 + round % 4;
+        const nn_window w = { high, across, across * c + 5 };
+        const size_t size = (high - 1) * w.row + across * c;
+        float *x = coarse(size), *best = edge(c), *won = edge(c);
+        float *dy = drawn(c), *old = drawn(size), *dx = copy(old, size);
+        k->win_max(&w, c, x, best, won);
+        k->win_give(&w, c, won, dy, dx);
+        for (size_t j = 0; j < c; j++) {
+            size_t top = 0;
+            for (size_t m = 1; m < high * across; m++) {
+                float v = x[m / across * w.row + m % across * c + j];
+                if (v > x[top / across * w.row + top % across * c + j] || isnan(v))
+                    top = m;
+            }
+            size_t at = top / across * w.row + top % across * c + j;
+            EXPECT(same(best + j, x + at, 1) && won[j] == (float)top,
+                   "%s: channel %zu of %zu: %a at %a, not %a at %zu", k->name, j, c,
+                   (double)best[j], (double)won[j], (double)x[at], top);
+            old[at] += dy[j];
+        }
+        ck_assert_msg(same(dx, old, size), "%s: a gradient of %zu channels", k->name, c);
+    }
+}
+END_TEST
+
 /* ---- exp, log, tanh -------------------------------------------------------------- */
 
 static float float_of(uint32_t bits)
@@ -630,6 +700,23 @@ START_TEST(curves_give_the_same_bytes_in_every_table)
             curve_of(k, &curves[c])(n, from, to);
             ck_assert(same(to, y + 100 * n, n));
         }
+    }
+}
+END_TEST
+
+START_TEST(gelu_gives_the_same_bytes_in_every_table)
+{
+    const nn_kern *k = rival(_i);
+    if (!k)
+        return;
+    float *x = grid(), *y = edge(GRID), *z = edge(GRID), *dy = edge(GRID), *dz = edge(GRID);
+    ref()->gelu(GRID, x, y, dy);
+    k->gelu(GRID, x, z, dz);
+    ck_assert(same(y, z, GRID) && same(dy, dz, GRID));
+    for (size_t n = 0; n < 40; n++) {
+        float *from = copy(x + 100 * n, n), *to = edge(n), *slope = edge(n);
+        k->gelu(n, from, to, slope);
+        ck_assert(same(to, y + 100 * n, n) && same(slope, dy + 100 * n, n));
     }
 }
 END_TEST
@@ -1105,6 +1192,8 @@ Suite *suite_kern(void)
     tcase_add_loop_test(t, relu_keeps_nan_the_sign_of_zero_and_denormals, 0, tables);
     tcase_add_loop_test(t, gram_blocks_follow_the_plan_to_the_bit, 0, tables);
     tcase_add_loop_test(t, reflections_follow_the_plan_to_the_bit, 0, tables);
+    tcase_add_loop_test(t, rows_are_mixed_as_planned_to_the_bit, 0, tables);
+    tcase_add_loop_test(t, windows_follow_the_plan_to_the_bit, 0, tables);
     tcase_add_loop_test(t, sums_keep_denormals_and_pass_on_what_is_not_finite, 0, tables);
     tcase_add_test(t, the_best_table_is_chosen_unless_one_is_named);
     tcase_add_test(t, an_unknown_table_is_refused_and_changes_nothing);
@@ -1114,6 +1203,7 @@ Suite *suite_kern(void)
     tcase_add_loop_test(t, curves_keep_their_stated_error, 0, 3);
     tcase_add_loop_test(t, curves_keep_their_error_where_they_bend, 0, 3);
     tcase_add_loop_test(t, curves_give_the_same_bytes_in_every_table, 0, others);
+    tcase_add_loop_test(t, gelu_gives_the_same_bytes_in_every_table, 0, others);
     tcase_add_test(t, special_values_of_the_curves);
     suite_add_tcase(s, t);
 

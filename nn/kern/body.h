@@ -355,6 +355,22 @@ static void tanh_each(size_t n, const float *x, float *y)
     map(n, x, y, v_tanh);
 }
 
+static void gelu(size_t n, const float *x, float *y, float *slope)
+{
+    vec v, s;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v = v_gelu(v_load(x + i), &s);
+        v_store(y + i, v);
+        v_store(slope + i, s);
+    }
+    if (i < n) {
+        v = v_gelu(v_load_part(x + i, n - i), &s);
+        v_store_part(y + i, n - i, v);
+        v_store_part(slope + i, n - i, s);
+    }
+}
+
 /* ---- columns: one accumulator per column, rows in order ------------------------------
  * STEP rows at a time, whole rows: memory is read in the order in which it lies, and the
  * accumulators rest in the results, which the fastest cache holds. */
@@ -575,6 +591,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
 #include "nn/kern/wino.h"
 #include "nn/kern/nearest.h"
 #include "nn/kern/loss.h"
+#include "nn/kern/window.h"
 
 /* ---- sums in double -------------------------------------------------------------- */
 
@@ -591,7 +608,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .tile_plain = tile_plain,                                                        \
         .low = LOW,                                                                      \
         .burn = burn, .dot = dot, .sum = sum, .dist2 = dist2, .axpy = axpy,              \
-        .exp = exp_each, .log = log_each, .tanh = tanh_each,                             \
+        .exp = exp_each, .log = log_each, .tanh = tanh_each, .gelu = gelu,               \
         .col_sum = col_sum, .col_sq = col_sq, .bn_apply = bn_apply,                      \
         .bn_sums = bn_sums, .bn_grad = bn_grad,                                          \
         .gram = gram, .reflect = reflect,                                                \
@@ -600,6 +617,7 @@ static void bn_grad(size_t rows, size_t c, const nn_bn *bn, const float *x,
         .wino_grad_down = wino_grad_down, .wino_grad_along = wino_grad_along,            \
         .wino_weight = wino_weight, .wino_sum = wino_sum, .wino_dweight = wino_dweight,  \
         .lean = lean, .apart = apart, .col_dot = col_dot, .softmax = softmax,            \
+        .mix = mix, .win_max = win_max, .win_give = win_give,                            \
         .tile_dist = tile_dist, .count_less = count_less,                                \
         .tree_reach = tree_reach, .pull = pull,                                          \
     }

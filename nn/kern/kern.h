@@ -57,6 +57,11 @@ typedef struct nn_pulls {
     size_t stride;
 } nn_pulls;
 
+/* high x wide neighbouring pixels, whose rows begin `row` floats apart. */
+typedef struct nn_window {
+    size_t high, wide, row;
+} nn_window;
+
 typedef struct nn_kern {
     const char *name;
 
@@ -93,6 +98,7 @@ typedef struct nn_kern {
     void (*exp)(size_t n, const float *x, float *y);  /* error, special values: vmath.h */
     void (*log)(size_t n, const float *x, float *y);
     void (*tanh)(size_t n, const float *x, float *y);
+    void (*gelu)(size_t n, const float *x, float *y, float *slope);     /* slope: y' */
 
     /* columns of a row-major block of `rows` x `c`; results have c elements */
     void (*col_sum)(size_t rows, size_t c, const float *x, float *s);
@@ -132,6 +138,18 @@ typedef struct nn_kern {
     void (*wino_sum)(const float *m, size_t gap, size_t c, const float *bias,
                      const nn_wino_strip *to);
     void (*wino_dweight)(const float *m, size_t gap, size_t c, float *const *tap);
+
+    /* Windows of pixels of c channels (window.h).
+     *   mix       y_j (+)= sum_k w[k * ldw] row[k][at + j] over n columns: one accumulator
+     *             per column, k in order, fused; add = 0 overwrites y, 1 adds to it
+     *   win_max   the greatest of each channel, the first of equals, the last NaN if there
+     *             is one; won: its number in the window, counted row by row
+     *   win_give  dx += dy in the pixel that won */
+    void (*mix)(size_t kc, const float *w, size_t ldw, const float *const *row, size_t at,
+                size_t n, int add, float *y);
+    void (*win_max)(const nn_window *w, size_t c, const float *x, float *best, float *won);
+    void (*win_give)(const nn_window *w, size_t c, const float *won, const float *dy,
+                     float *dx);
 
     /* c(i,j) += sum_k a(k,i) b(k,j) in double, k in order, fused: packed panels with
      * a(k,i) at a[k * NN_PANEL + i], b alike, c(i,j) at c[i * ldc + j] for i < rows,

@@ -7,7 +7,6 @@
  *   globalpool   y(n,c) = mean over h, w
  *
  * Jobs are images: no two write the same gradient. */
-#include <math.h>
 #include <string.h>
 
 #include "nn/base.h"
@@ -44,37 +43,33 @@ static void shape_window(nn_node *y)
 static void shape_max(nn_node *y)
 {
     shape_window(y);
-    y->kept = nn_count(y);              /* the winner's place in its image, one int each */
+    y->kept = nn_count(y);              /* the winner's number in its window */
+}
+
+/* The window of output pixel (i, j) in an image of x, whose first pixel is *at floats in. */
+static nn_window window_at(const nn_node *y, int i, int j, size_t *at)
+{
+    const int *in = y->in[0]->shape.dim;
+    const span v = inside(of(y), i, in[1]), h = inside(of(y), j, in[2]);
+    *at = ((size_t)v.from * (size_t)in[2] + (size_t)h.from) * (size_t)in[3];
+    return (nn_window){ (size_t)(v.to - v.from), (size_t)(h.to - h.from),
+                        (size_t)in[2] * (size_t)in[3] };
 }
 
 static void max_forward(nn_node *y, nn_arena *scratch)
 {
-    const int *in = y->in[0]->shape.dim, *out = y->shape.dim, c = in[3];
-    const size_t image = (size_t)in[1] * (size_t)in[2] * (size_t)c;
-    const size_t pooled = (size_t)out[1] * (size_t)out[2] * (size_t)c;
-    int *won = (int *)y->keep;
+    const int *in = y->in[0]->shape.dim, *out = y->shape.dim;
+    const size_t c = (size_t)in[3], image = (size_t)in[1] * (size_t)in[2] * c;
+    const size_t pooled = (size_t)out[1] * (size_t)out[2] * c;
     (void)scratch;
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < in[0]; n++) {
         const float *x = y->in[0]->val + (size_t)n * image;
-        float *best = y->val + (size_t)n * pooled;
-        int *at = won + (size_t)n * pooled;
+        size_t to = (size_t)n * pooled, at;
         for (int i = 0; i < out[1]; i++)
-            for (int j = 0; j < out[2]; j++, best += c, at += c) {
-                span v = inside(of(y), i, in[1]), h = inside(of(y), j, in[2]);
-                for (int k = 0; k < c; k++) {
-                    at[k] = (v.from * in[2] + h.from) * c + k;
-                    best[k] = x[at[k]];
-                }
-                for (int p = v.from; p < v.to; p++)
-                    for (int q = h.from; q < h.to; q++)
-                        for (int k = 0; k < c; k++) {
-                            int here = (p * in[2] + q) * c + k;
-                            if (x[here] > best[k] || isnan(x[here])) {
-                                best[k] = x[here];
-                                at[k] = here;
-                            }
-                        }
+            for (int j = 0; j < out[2]; j++, to += c) {
+                nn_window w = window_at(y, i, j, &at);
+                nn_kern_now->win_max(&w, c, x + at, y->val + to, y->keep + to);
             }
     }
 }
@@ -82,16 +77,22 @@ static void max_forward(nn_node *y, nn_arena *scratch)
 static void max_backward(nn_node *y, nn_arena *scratch)
 {
     float *dx = nn_grad_zeroed(y->in[0]);
-    const int *in = y->in[0]->shape.dim, *won = (const int *)y->keep;
-    const size_t image = (size_t)in[1] * (size_t)in[2] * (size_t)in[3];
-    const size_t pooled = nn_count(y) / (size_t)in[0];
+    const int *in = y->in[0]->shape.dim, *out = y->shape.dim;
+    const size_t c = (size_t)in[3], image = (size_t)in[1] * (size_t)in[2] * c;
+    const size_t pooled = (size_t)out[1] * (size_t)out[2] * c;
     (void)scratch;
     if (!dx)
         return;
 #pragma omp parallel for schedule(static)
-    for (int n = 0; n < in[0]; n++)
-        for (size_t i = (size_t)n * pooled; i < (size_t)(n + 1) * pooled; i++)
-            dx[(size_t)n * image + (size_t)won[i]] += y->grad[i];
+    for (int n = 0; n < in[0]; n++) {
+        float *d = dx + (size_t)n * image;
+        size_t from = (size_t)n * pooled, at;
+        for (int i = 0; i < out[1]; i++)
+            for (int j = 0; j < out[2]; j++, from += c) {
+                nn_window w = window_at(y, i, j, &at);
+                nn_kern_now->win_give(&w, c, y->keep + from, y->grad + from, d + at);
+            }
+    }
 }
 
 static void avg_forward(nn_node *y, nn_arena *scratch)

@@ -54,8 +54,7 @@ static void backward(nn_node *y, nn_arena *scratch)
         const float *dy = y->grad + i * f * out;
         for (size_t u = 0; u < f; u++)
             for (size_t j = 0; j < f * wide; j++, dy += c)
-                for (size_t k = 0; k < c; k++)
-                    d[j / f * c + k] += dy[k];
+                nn_kern_now->axpy(c, 1, dy, d + j / f * c);
     }
 }
 
