@@ -300,7 +300,8 @@ static const json_t *read_toys(toy t[WAYS])
         json_array_foreach(json_object_get(way, "frames"), f, frame) {
             ck_assert_uint_eq(json_array_size(frame), K * D);
             for (size_t i = 0; i < K * D; i++)
-                t[m].to[i / D][i % D] += json_number_value(json_array_get(frame, i)) / 100;
+                t[m].to[i / D][i % D] += .01 *
+                    json_number_value(json_array_get(frame, i));
             if (f == 0)
                 memcpy(t[m].from, t[m].to, sizeof t[m].to);
         }
