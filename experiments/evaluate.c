@@ -303,14 +303,14 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
         measure(e, e->h, run->r, f->h, f->spectrum_h, NULL);
     if (!stopped(e))
         f->knn = knn_of(e, &f->online);
-    if (run->codes.parts && !stopped(e))
+    if (run->codes.parts && e->looked && !stopped(e))
         look_at_codes(e, &f->codes);
     if (stopped(e))
         return 0;
     f->judged =
         met_judge(loss, std >= 0 ? f->z[std] : NAN, erank >= 0 ? f->z[erank] : NAN,
                   e->untrained_erank, e->n, run->d);
-    if (run->codes.parts && f->judged.verdict < MET_COMPLETE)
+    if (run->codes.parts && e->looked && f->judged.verdict < MET_COMPLETE)
         f->judged = ex_codes_judge(&f->codes);
     return 1;
 }

@@ -26,7 +26,8 @@ typedef struct ex_evaluator {
     int n, bank, part;                  /* held-out images, bank, most images at a time */
     int k, knn_k;
     int linear_bank;                    /* 0: no linear probe in this run */
-    int looked;                         /* held-out images whose codes are looked at: all */
+    int looked;                         /* held-out images whose codes are looked at: all,
+                                           or 0: those of none, and no figures of codes */
     float *image, *h, *z, *feature;
     const volatile sig_atomic_t *stop;  /* set: give up between parts; NULL: never */
     double untrained_erank;             /* 0 until the untrained network was measured */

@@ -41,6 +41,10 @@ enum { EVEN_STEPS = 6, BLOCK = 96 };
  * and the blocks of rows of its sums. */
 enum { FULL = 1024 };
 
+/* Operations of searches for which a codebook's start is rehearsed; k-means makes ten of
+ * each. */
+static const double start_work = 5e9;
+
 static int least(int a, int b)
 {
     return a < b ? a : b;
@@ -109,7 +113,8 @@ typedef struct rehearsal {
     curve settle;                       /* scratch of codes that no gradient moves, over
                                            images */
     curve decode, decode_scratch;       /* of images, codes and what is made of them */
-    double close_scratch;               /* of the figures of these codes */
+    double close_scratch, turn_scratch; /* of the figures of these codes, and of what the
+                                           watch keeps of them */
     curve start;                        /* scratch of the codebook's start, over rows */
 } rehearsal;
 
@@ -198,12 +203,16 @@ static void rehearse_codes(rehearsal *r, const data_batch *b, int n)
     nn_node *made = run->config->method->reconstruct(&t, run->objective.heads, &views, 0,
                                                      &found);
     ex_codes_see(&look, &found, (size_t)n, b->view[0], made->val, &scratch);
-    r->places = nn_rows(found.q) / n;
-    look.seen = (size_t)run->test.n * (size_t)r->places;
-    ex_codes_close(&look, &closing);
     add_point(&r->decode, n, (double)step.peak);
     add_point(&r->decode_scratch, n, (double)scratch.peak);
-    r->close_scratch = opened + (double)closing.peak;
+    if (!r->places) {                           /* once: K x K distances take their time */
+        r->places = nn_rows(found.q) / n;
+        look.seen = (size_t)run->test.n * (size_t)r->places;
+        ex_codes_turn(&run->codes, NULL, &closing);
+        r->turn_scratch = (double)closing.peak;
+        ex_codes_close(&look, &closing);
+        r->close_scratch = opened + (double)closing.peak;
+    }
     nn_tape_free(&t);
     nn_arena_free(&step);
     nn_arena_free(&scratch);
@@ -239,10 +248,10 @@ static double rehearse_metrics(const rehearsal *r, int n, int bank, int raw)
     c.metrics.samples = n;
     c.metrics.bank = bank;
     copy.config = &c;
-    copy.codes.parts = 0;                       /* nor are the codes */
     copy.forever = copy.step = copy.scratch = (nn_arena){0};
     nn_tape_start(&copy.tape, &copy.step, &copy.scratch);
     ex_evaluator e = ex_evaluator_new(&copy);
+    e.looked = 0;                               /* nor are the codes */
     if (raw)
         ex_raw_pixel_knn(&e);
     else
@@ -412,8 +421,8 @@ static double start_rows(const rehearsal *r, int batch, double *wanted)
     return each * fmin(ceil(*wanted / each), steps);
 }
 
-/* Its memory grows evenly with the vectors once the tiles of a search are full; until then
- * faster, which errs to the safe side. */
+/* Two rungs, all vectors and half of them, as far as searches of so much work allow: each
+ * of the two may take a second. */
 static void rehearse_starts(rehearsal *r)
 {
     const int batch = r->plan->config->top.batch;
@@ -424,10 +433,10 @@ static void rehearse_starts(rehearsal *r)
     rows = start_rows(r, batch, &wanted);
     if (wanted <= 0)
         return;
-    int first = rows < 2 * FULL ? most((int)rows / 2, 1) : FULL;
-    int second = rows < 2 * FULL ? most((int)rows, 2) : 2 * FULL;
-    add_point(&r->start, first, rehearse_start(r, first, first));
-    add_point(&r->start, second, rehearse_start(r, second, second));
+    rows = fmin(rows, start_work / nn_quantiser_flops(r->run.codes.quantiser, 1));
+    const int all = most((int)rows, 2), half = all / 2;
+    add_point(&r->start, half, rehearse_start(r, half, half));
+    add_point(&r->start, all, rehearse_start(r, all, all));
 }
 
 /* What a codebook adds at some batch: to the scratch of training by its start and its
@@ -445,6 +454,7 @@ static void add_codes(const rehearsal *r, int batch, ex_peaks *p)
     if (rows > each)                            /* encoders after the first */
         beside = larger(beside, value_at(&r->look_scratch, batch));
     p->training_scratch = larger(p->training_scratch, kept + beside);
+    p->training_scratch = larger(p->training_scratch, r->turn_scratch);
     p->training_scratch = larger(p->training_scratch, value_at(&r->settle, batch));
     p->evaluation = larger(p->evaluation, value_at(&r->decode, part));
     p->evaluation_scratch = larger(p->evaluation_scratch,
@@ -649,7 +659,7 @@ static nn_status measure(ex_plan *p, nn_err *err)
     brief.k = least(e.k, brief.n - 1);
     brief.knn_k = least(e.knn_k, brief.bank);
     brief.linear_bank = 0;
-    brief.looked = least(e.looked, p->config->top.batch);
+    brief.looked = 0;
     lap(&from);
     ex_evaluate_untrained(&brief, &first);
     ex_raw_pixel_knn(&e);
