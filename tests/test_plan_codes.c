@@ -66,15 +66,17 @@ static double ratio(const json_t *o, const char *what)
 
 /* ---- memory ------------------------------------------------------------------------ */
 
-/* The last three take more than anything else of these runs: stages that the first step
- * has not; as many lives to look at as there are codes; and a start from data. */
+/* The last four take more than anything else of these runs: stages that the first step
+ * has not; as many lives to look at as there are codes; a start from data; and to settle
+ * a shared book. */
 static const char *const kinds[] = {
     "vq", "vq, restart: 0.1", "ema, restart: 0.1", "cvq, anchor: closest",
     "cvq, anchor: random", "cvq, anchor: probrandom", "simvq", "fsq", "lfq, bits: 6",
     "vq, codes: 64, stages: 4", "vq, groups: 2", "ema, groups: 2, stages: 2, share: true",
     "vq, dim: 4", "vq, init: kmeans, groups: 2",
     "ema, codes: 16, stages: 24, stage_dropout: 0.95, share: true",
-    "lfq, bits: 20", "ema, codes: 6000, init: data",
+    "lfq, bits: 21", "ema, codes: 6000, init: data",
+    "cvq, codes: 64, stages: 8, share: true",
 };
 
 /* Training asks for the same as the measurement.  The estimate is off where buffers grow
