@@ -127,8 +127,8 @@ static void print_codes(const ex_plan *p, FILE *out)
 
     if (!p->parts)
         return;
-    fprintf(out, "quantiser     %s: %d codebook%s of %d codes, %d number%s each; %d vector%s"
-            " an image", s->chosen, p->parts, plural(p->parts), p->codes, p->columns,
+    fprintf(out, "quantiser     %s: %d codebook%s of %d codes, %d number%s each;"
+            " %d vector%s an image", s->chosen, p->parts, plural(p->parts), p->codes, p->columns,
             plural(p->columns), p->places, plural(p->places));
     for (int i = 0; i < s->rows; i++) {
         if (!ex_row_counts(p->config, EX_QUANTISER, i))

@@ -203,7 +203,8 @@ static void settle_others(const ex_run *run, const nn_quantised *found, ssl_cloc
     const nn_quant_clock clock = { .step = 0, .steps = at.steps };
     nn_arena own = {0};
     nn_store store = { .arena = &own };
-    nn_quantiser *u = nn_quantiser_new(&store, "quantiser", &run->config->quantiser, run->r);
+    nn_quantiser *u =
+        nn_quantiser_new(&store, "quantiser", &run->config->quantiser, run->r);
 
     nn_quantiser_settle(u, found, &clock, NULL, NULL, scratch);
     nn_arena_free(&own);

@@ -76,8 +76,8 @@ typedef struct ex_step {
  * is no target. */
 double ex_run_tau(const ex_run *run, long step);
 
-/* Regularisers, or stages of a codebook, that are there sometimes: clocks to pretend, in one
- * of which every term of the loss is there.  A start counts epochs, so it is the last; a
+/* Regularisers, or stages of a codebook, that are there sometimes: clocks to pretend, in
+ * one of which every term of the loss is there.  A start counts epochs, so it is the last; a
  * line of weights may be at 0 where it begins or where it ends, so the step is the first
  * and the last; stages are dropped in training alone.  Returns how many there are: 0 when
  * every step is like the first. */

@@ -120,8 +120,9 @@ START_TEST(memory_of_looking_at_codes_is_foretold)
 }
 END_TEST
 
-/* What is reserved before the first step leaves all values as they are, although codes are
- * settled for it: a run that might drop stages, but never does, ends as one that may not. */
+/* What is reserved before the first step leaves all values as they are, although codes
+ * are settled for it: a run that might drop stages, but never does, ends as one that may
+ * not. */
 START_TEST(reserving_memory_changes_no_value)
 {
     static const char *const dropout[] = { "0", "1e-12" };
@@ -167,7 +168,10 @@ END_TEST
 
 /* ---- work -------------------------------------------------------------------------- */
 
-typedef struct searched { const char *quantiser; double codes, columns, searches; } searched;
+typedef struct searched {
+    const char *quantiser;
+    double codes, columns, searches;
+} searched;
 
 static const searched work[] = {
     { "vq, codes: 64", 64, 16, 1 }, { "ema, codes: 64, stages: 3", 64, 16, 3 },

@@ -193,5 +193,6 @@ const nn_quant nn_quant_ema = {
     .name = "ema", .about = "codebook of moving averages (VQ-VAE, 2017)",
     .config_size = sizeof(ema_config), .settings = settings, .codes = nn_book_codes,
     .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
-    .prepare = prepare, .quantise = quantise, .table = table, .rows = rows, .start = start, .settle = settle,
+    .prepare = prepare, .quantise = quantise, .table = table, .rows = rows,
+    .start = start, .settle = settle,
 };
