@@ -546,7 +546,7 @@ START_TEST(rows_are_mixed_as_planned_to_the_bit)
 }
 END_TEST
 
-/* Few different values, so that many are equal; zeros of both signs, NaN and infinities. */
+/* Few different values, so that many are equal; among them NaN and infinities. */
 static float *coarse(size_t n)
 {
     static const float special[] = { NAN, -INFINITY, INFINITY, 0.0f, -0.0f, -FLT_MAX };
@@ -709,7 +709,8 @@ START_TEST(gelu_gives_the_same_bytes_in_every_table)
     const nn_kern *k = rival(_i);
     if (!k)
         return;
-    float *x = grid(), *y = edge(GRID), *z = edge(GRID), *dy = edge(GRID), *dz = edge(GRID);
+    float *x = grid(), *y = edge(GRID), *z = edge(GRID);
+    float *dy = edge(GRID), *dz = edge(GRID);
     ref()->gelu(GRID, x, y, dy);
     k->gelu(GRID, x, z, dz);
     ck_assert(same(y, z, GRID) && same(dy, dz, GRID));
@@ -952,6 +953,9 @@ static const nn_conv shapes[] = {
     { 40, 8, 8, 8, 300, 1, 1, 1, 0, 0, 0 },             /* more columns than one packing */
     { 1, 1, 2, 1, 2, 1, 3, 1, 300, 0, 0 },              /* units outside the image */
     { 1, 2, 3, 64, 1900, 3, 3, 1, 1, 0, 0 },            /* one chunk: 2^20 weights */
+    { 40, 14, 14, 16, 3, 3, 3, 1, 1, 0, 0 },            /* few channels out */
+    { 3, 18, 20, 3, 16, 4, 4, 2, 1, 0, 0 },             /* few in, by classes */
+    { 1, 4, 600, 5, 2, 3, 3, 1, 2, 0, 0 },              /* few out, a row in pieces */
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -961,9 +965,9 @@ typedef struct layer {
     float *x, *w, *bias, *dy, *dx, *dw;         /* dx, dw: what the gradients add to */
 } layer;
 
-static layer layer_of(int i)
+static layer layer_with(nn_conv shape)
 {
-    layer l = { .c = shapes[i] };
+    layer l = { .c = shape };
     nn_conv *c = &l.c;
     ck_assert_int_eq(nn_conv_plan(c), 1);
     l.nx = (size_t)c->n * (size_t)c->h * (size_t)c->w * (size_t)c->cin;
@@ -976,6 +980,11 @@ static layer layer_of(int i)
     l.dx = drawn(l.nx);
     l.dw = drawn(l.nw);
     return l;
+}
+
+static layer layer_of(int i)
+{
+    return layer_with(shapes[i]);
 }
 
 typedef struct result { float *y, *dx, *dw; } result;
@@ -1089,6 +1098,63 @@ START_TEST(convolutions_are_the_same_for_every_team)
         ck_assert_msg(same(one.y, r.y, l.ny) && same(one.dx, r.dx, l.nx)
                       && same(one.dw, r.dw, l.nw), "%d threads give other bytes", team);
     }
+}
+END_TEST
+
+/* y of `cout`, dx of `cin` channels: the first ones of l's weight, x and dy. */
+static layer part_of(const layer *l, int cin, int cout)
+{
+    layer s = { .c = l->c };
+    const size_t k = (size_t)(l->c.kh * l->c.kw);
+    const size_t ci = (size_t)cin, co = (size_t)cout, wide_i = (size_t)l->c.cin,
+                 wide_o = (size_t)l->c.cout;
+    s.c.cin = cin;
+    s.c.cout = cout;
+    s.nx = l->nx / wide_i * ci;
+    s.ny = l->ny / wide_o * co;
+    s.nw = k * ci * co;
+    s.x = drawn(s.nx);
+    s.w = drawn(s.nw);
+    s.dy = drawn(s.ny);
+    s.dx = drawn(s.nx);
+    s.dw = drawn(s.nw);
+    s.bias = copy(l->bias, co);
+    for (size_t i = 0; i < s.nx; i++) {
+        s.x[i] = l->x[i / ci * wide_i + i % ci];
+        s.dx[i] = l->dx[i / ci * wide_i + i % ci];
+    }
+    for (size_t i = 0; i < s.ny; i++)
+        s.dy[i] = l->dy[i / co * wide_o + i % co];
+    for (size_t i = 0; i < s.nw; i++) {
+        s.w[i] = l->w[i / ci * wide_i + i % ci];
+        s.dw[i] = l->dw[i / ci * wide_i + i % ci];
+    }
+    return s;
+}
+
+/* What a channel is does not depend on how many there are beside it, though few are
+ * summed in another way (conv.c). */
+START_TEST(few_channels_are_summed_as_many_are)
+{
+    const nn_kern *k = _i / 2 == 0 ? ref() : rival(_i / 2 - 1);
+    const int add = _i % 2;
+    if (!k)
+        return;
+    for (int few = 1; few <= 4; few++)
+        for (int stride = 1; stride <= 2; stride++) {
+            layer l = layer_with((nn_conv){ 9, 18, 21, 16, 16, 4, 4, stride, 1, 0, 0 });
+            layer out = part_of(&l, 16, few), in = part_of(&l, few, 16);
+            result all = convolved(&l, k, add), y = convolved(&out, k, add),
+                   dx = convolved(&in, k, add);
+            for (size_t i = 0; i < out.ny; i++)
+                EXPECT(y.y[i] == all.y[i / (size_t)few * 16 + i % (size_t)few],
+                       "%s: y of %d channels, stride %d", k->name, few, stride);
+            ck_assert_msg(same(y.dw, all.dw, out.nw), "%s: dw of %d channels, stride %d",
+                          k->name, few, stride);
+            for (size_t i = 0; i < in.nx; i++)
+                EXPECT(dx.dx[i] == all.dx[i / (size_t)few * 16 + i % (size_t)few],
+                       "%s: dx of %d channels, stride %d", k->name, few, stride);
+        }
 }
 END_TEST
 
@@ -1221,6 +1287,7 @@ Suite *suite_kern(void)
     tcase_add_loop_test(t, convolutions_give_the_same_bytes_in_every_table, 0,
                         others * SHAPES);
     tcase_add_loop_test(t, convolutions_are_the_same_for_every_team, 0, SHAPES);
+    tcase_add_loop_test(t, few_channels_are_summed_as_many_are, 0, 2 * tables);
     tcase_add_loop_test(t, gradients_of_a_convolution_add_when_asked, 0, SHAPES);
     tcase_add_test(t, a_kernel_that_does_not_fit_is_refused);
     tcase_add_test(t, no_images_is_no_work);

@@ -15,6 +15,10 @@
  *             the pixels packed where they are used often, whole patches where they are
  *             short
  *
+ * Results of few channels would leave most lanes of a tile empty.  Then lanes are pixels
+ * (forward and dgrad, by planes of the source) or taps (wgrad), and `mix` sums the same
+ * terms in the same order.
+ *
  * Kernels of 3 x 3 and stride 1 with enough channels go to winograd.c instead, which needs a
  * quarter of the multiplications; nn_wino_fits decides by the shape alone.
  *
@@ -40,6 +44,7 @@ enum {
     PARTIAL = 5 << 19,      /* floats that chunks may hold, 10 MiB: part of the format */
     GRAD_JOBS = 8,          /* jobs wanted of wgrad: each packs the pixels for itself */
     COLS = 256,             /* columns of dy packed at a time: 256 KiB with NN_KC rows */
+    THIN = 4,               /* channels of a result that are too few for tiles */
     FEW = 2,                /* panels from which wgrad packs the pixels, too */
     DIRECT = 128,           /* terms up to which dy is not worth packing */
     PATCH = 32, LEAST = 4   /* patches of at most so many terms, in rows of at least as
@@ -194,8 +199,8 @@ typedef struct passes {
     pass *pass;
     size_t count;
     float *room;                        /* per worker: window, then sums to be spread */
-    const float **pix;                  /* per worker: NN_KC pointers */
-    size_t window, room_size;
+    const float **pix;                  /* per worker: to pixels, or to planes */
+    size_t window, room_size, pixes;    /* pixes: pointers of a worker */
 } passes;
 
 static void multiply(const nn_kern *kern, const pass *p, const float *const *pix,
@@ -210,6 +215,71 @@ static void multiply(const nn_kern *kern, const pass *p, const float *const *pix
             t.rows = (int)min(mr, count - i);
             t.c = c + i * t.ldc + j;
             kern->tile_rows(p->s.th, p->s.tw * p->s.sc, gap, pix + i, b, &t);
+        }
+    }
+}
+
+/* `cols` is few: see THIN. */
+static int is_thin(const pass *p)
+{
+    return p->cols <= THIN && p->s.step == 1;
+}
+
+/* Planes of one image of a unit, one a channel, and a row of sums. */
+static size_t planes_size(const sweep *s)
+{
+    return (s->sc + 1) * (s->high + s->th) * (s->wide + s->tw);
+}
+
+/* The window of image n, channel by channel: `size` floats each, in rows of `wide`, zero
+ * outside of the image. */
+static void part_planes(const sweep *s, const unit *u, size_t n, size_t wide, size_t size,
+                        float *plane)
+{
+    const ptrdiff_t x0 = (ptrdiff_t)u->x0 + s->tx, sh = (ptrdiff_t)s->sh;
+    const ptrdiff_t sw = (ptrdiff_t)s->sw, last = x0 + (ptrdiff_t)wide;
+    const size_t left = x0 < 0 ? min((size_t)-x0, wide) : 0;
+    const size_t right = last > sw ? min((size_t)(last - sw), wide - left) : 0;
+    const size_t some = wide - left - right;
+
+    for (size_t y = 0; y < size / wide; y++, plane += wide) {
+        const ptrdiff_t sy = (ptrdiff_t)(u->y0 + y) + s->ty;
+        const int inside = some && sy >= 0 && sy < sh;
+        for (size_t c = 0; c < s->sc; c++) {
+            float *row = plane + c * size;
+            memset(row, 0, (inside ? left : wide) * sizeof *row);
+            memset(row + wide - right, 0, right * sizeof *row);
+        }
+        if (inside) {
+            const float *image = s->src + n * s->sh * s->sw * s->sc;
+            size_t at = (size_t)sy * s->sw + (size_t)(x0 + (ptrdiff_t)left);
+            nn_turn(some, s->sc, image + at * s->sc, s->sc, plane + left, size);
+        }
+    }
+}
+
+/* A column of an image's pixels is one long row of sums; what lies between the rows of
+ * the grid belongs to no pixel and is dropped. */
+static void thin_unit(const nn_kern *kern, const pass *p, const unit *u, float *room,
+                      const float **plane, float *c, int add)
+{
+    const sweep *s = &p->s;
+    const size_t wide = u->wide + s->tw - 1, size = (u->high + s->th - 1) * wide;
+    const size_t n = (u->high - 1) * wide + u->wide, cols = p->cols;
+    float *line = room + s->sc * size;
+
+    for (size_t k = 0; k < p->terms; k++) {
+        size_t tap = k / s->sc;
+        plane[k] = room + k % s->sc * size + tap / s->tw * wide + tap % s->tw;
+    }
+    for (size_t i = 0; i < u->images; i++) {
+        part_planes(s, u, u->n0 + i, wide, size, room);
+        for (size_t j = 0; j < cols; j++) {
+            float *out = c + i * u->high * u->wide * cols + j;
+            kern->mix(p->terms, p->panel + j, (size_t)kern->nr, plane, 0, n, 0, line);
+            for (size_t y = 0; y < u->high; y++)
+                for (size_t x = 0; x < u->wide; x++, out += cols)
+                    *out = add ? *out + line[y * wide + x] : line[y * wide + x];
         }
     }
 }
@@ -262,20 +332,24 @@ static void one_unit(const passes *all, const pass *p, size_t job, int worker)
     const size_t count = pixels(&u), j0 = job / p->s.units * p->group;
     const size_t cols = min(p->group, p->cols - j0);
     float *room = all->room + (size_t)worker * all->room_size, *sum = room + all->window;
-    const float **pix = all->pix + (size_t)worker * NN_KC;
+    const float **pix = all->pix + (size_t)worker * all->pixes;
 
     if (p->terms == 0) {                    /* pixels that no tap reaches */
         if (!p->add)
             spread(all->kern, p, &u, NULL, j0, cols);
         return;
     }
-    size_t gap = look(&p->s, &u, room, pix);
     nn_tile t = { sum, p->cols, 0, 0, 0 };
     if (p->lat == 1) {
         t.c = p->out + first(&p->s, &u) * p->cols;
         t.add = p->add;
     }
-    multiply(all->kern, p, pix, count, gap, j0, cols, t);
+    if (is_thin(p)) {
+        thin_unit(all->kern, p, &u, room, pix, t.c, t.add);
+    } else {
+        size_t gap = look(&p->s, &u, room, pix);
+        multiply(all->kern, p, pix, count, gap, j0, cols, t);
+    }
     if (p->bias)
         add_bias(p, t.c, count, j0, cols);
     if (p->lat > 1)
@@ -297,6 +371,7 @@ static void run(passes *all, nn_arena *scratch)
     const size_t nr = (size_t)all->kern->nr, team = (size_t)nn_par_threads();
     size_t jobs = 0, sums = 0;
 
+    all->pixes = NN_KC;
     for (size_t i = 0; i < all->count; i++) {
         pass *p = &all->pass[i];
         size_t panels = parts(p->cols, nr);
@@ -305,14 +380,17 @@ static void run(passes *all, nn_arena *scratch)
         p->jobs = p->s.units * parts(p->cols, p->group);
         if (p->jobs > jobs)
             jobs = p->jobs;
-        if (window_size(&p->s) > all->window)
-            all->window = window_size(&p->s);
+        size_t window = is_thin(p) ? planes_size(&p->s) : window_size(&p->s);
+        if (window > all->window)
+            all->window = window;
+        if (is_thin(p) && p->terms > all->pixes)
+            all->pixes = p->terms;
         if (p->lat > 1)
             sums = NN_KC * p->cols;
     }
     all->room_size = all->window + sums;
     all->room = NN_NEW(scratch, float, all->room_size * team);
-    all->pix = NN_NEW(scratch, const float *, NN_KC * team);
+    all->pix = NN_NEW(scratch, const float *, all->pixes * team);
     nn_par_run(jobs, pass_job, all);
 }
 
@@ -459,6 +537,7 @@ typedef struct wgrad {
     float *dweight;                     /* (cout, terms) */
     size_t cout, terms, across;         /* across: floats of a row of taps, kw cin */
     size_t chunks, group;               /* columns of a job */
+    int thin;                           /* parts are turned: (chunks, cout, terms) */
     float *part;                        /* (chunks, terms, cout) */
     float *room;                        /* per worker: window, panels of dy, one of x */
     const float **pix;
@@ -539,6 +618,16 @@ static void wgrad_unit(const wgrad *w, const float *const *pix, size_t count, si
     }
 }
 
+/* Few columns: lanes are taps. */
+static void wgrad_thin(const wgrad *w, const float *const *pix, size_t count, size_t gap,
+                       const float *dy, float *sum, int add)
+{
+    for (size_t j = 0; j < w->cout; j++)
+        for (size_t i = 0; i < w->terms; i += w->across)
+            w->kern->mix(count, dy + j, w->cout, pix, i / w->across * gap, w->across, add,
+                         sum + j * w->terms + i);
+}
+
 static void wgrad_job(void *ctx, size_t job, int worker)
 {
     const wgrad *w = ctx;
@@ -555,6 +644,10 @@ static void wgrad_job(void *ctx, size_t job, int worker)
         size_t gap = look(&w->s, &u, room, pix);
         const float *dy = w->dy + first(&w->s, &u) * w->cout;
         int whole = w->terms <= PATCH && w->across >= LEAST;
+        if (w->thin) {
+            wgrad_thin(w, pix, pixels(&u), gap, dy, sum, i > from);
+            continue;
+        }
         for (size_t j = j0; j < end; j += COLS)
             (whole ? wgrad_patches : wgrad_unit)(w, pix, pixels(&u), gap, dy,
                                                  room + w->window, sum, j,
@@ -562,15 +655,16 @@ static void wgrad_job(void *ctx, size_t job, int worker)
     }
 }
 
-/* Turns a block of rows of the folded sums and adds it: part is (terms, cout). */
+/* Turns a block of rows of the folded sums, unless they are, and adds it. */
 static void add_job(void *ctx, size_t job, int worker)
 {
     const wgrad *w = ctx;
     const size_t from = job * NN_ROWS, to = min(from + NN_ROWS, w->terms);
+    const size_t down = w->thin ? 1 : w->cout, across = w->thin ? w->terms : 1;
     (void)worker;
     for (size_t j = 0; j < w->cout; j++)
         for (size_t i = from; i < to; i++)
-            w->dweight[j * w->terms + i] += w->part[i * w->cout + j];
+            w->dweight[j * w->terms + i] += w->part[i * down + j * across];
 }
 
 void nn_conv_wgrad(const nn_conv *c, const float *x, const float *dy, float *dweight,
@@ -590,6 +684,7 @@ void nn_conv_wgrad(const nn_conv *c, const float *x, const float *dy, float *dwe
     const size_t panels = parts(w.cout, nr);
 
     w.terms = (size_t)c->kh * w.across;
+    w.thin = w.cout <= THIN && w.across >= NN_LANES;
     size_t room = PARTIAL / (w.terms * w.cout);
     w.chunks = min(w.s.units, min(CHUNKS, room ? room : 1));
     w.group = parts(panels, min(panels, parts(GRAD_JOBS, w.chunks))) * nr;
