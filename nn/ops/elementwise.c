@@ -50,6 +50,7 @@ static void relu_forward(nn_node *y, nn_arena *scratch)
 
 static void relu_backward(nn_node *y, nn_arena *scratch)
 {
+    const float *v = y->val, *dy = y->grad;
     int add;
     float *dx = nn_grad_into(y->in[0], &add);
     size_t n = nn_count(y);
@@ -58,7 +59,7 @@ static void relu_backward(nn_node *y, nn_arena *scratch)
         return;
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t i = 0; i < n; i++) {
-        float g = y->val[i] > 0 ? y->grad[i] : 0;
+        float d = dy[i], g = v[i] > 0 ? d : 0;
         dx[i] = add ? dx[i] + g : g;
     }
 }
@@ -84,7 +85,7 @@ static void abs_backward(nn_node *y, nn_arena *scratch)
         return;
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t i = 0; i < n; i++) {
-        float g = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : 0;
+        float d = dy[i], g = x[i] > 0 ? d : x[i] < 0 ? -d : 0;
         dx[i] = add ? dx[i] + g : g;
     }
 }
@@ -103,8 +104,10 @@ static void clamp_forward(nn_node *y, nn_arena *scratch)
     size_t n = nn_count(y);
     (void)scratch;
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
-    for (size_t i = 0; i < n; i++)
-        y->val[i] = x[i] < r.lo ? r.lo : x[i] > r.hi ? r.hi : x[i];     /* NaN stays NaN */
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i] < r.lo ? r.lo : x[i];            /* NaN stays NaN */
+        y->val[i] = v > r.hi ? r.hi : v;
+    }
 }
 
 static void clamp_backward(nn_node *y, nn_arena *scratch)
@@ -119,7 +122,7 @@ static void clamp_backward(nn_node *y, nn_arena *scratch)
         return;
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t i = 0; i < n; i++) {
-        float g = x[i] >= r.lo && x[i] <= r.hi ? dy[i] : 0;
+        float d = dy[i], g = (x[i] >= r.lo) & (x[i] <= r.hi) ? d : 0;
         dx[i] = add ? dx[i] + g : g;
     }
 }
