@@ -191,8 +191,11 @@ double ex_linear(ex_evaluator *e)
 /* Pixels in 0 .. 1 again. */
 static void to_pixels(const data_images *d, size_t count, const float *x, float *out)
 {
-    for (size_t i = 0; i < count; i++)
-        out[i] = x[i] * d->std[i % (size_t)d->c] + d->mean[i % (size_t)d->c];
+    const size_t c = (size_t)d->c;
+
+    for (size_t i = 0; i < count; i += c)
+        for (size_t j = 0; j < c; j++)
+            out[i + j] = x[i + j] * d->std[j] + d->mean[j];
 }
 
 void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see,

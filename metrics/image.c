@@ -54,6 +54,20 @@ typedef struct batch {
     double *work;
 } batch;
 
+/* out_i = sum_t g_t in[t][i], t in order. */
+static void weigh(const double *g, const double *const *in, size_t n, double *restrict out)
+{
+    const double *a[WINDOW];
+
+    memcpy(a, in, sizeof a);
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int t = 0; t < WINDOW; t++)
+            sum += g[t] * a[t][i];
+        out[i] = sum;
+    }
+}
+
 /* The planes of one row of n numbers, and their weighted sums along it: m numbers of each
  * plane.  `plane` holds PLANES * n. */
 static void along(const batch *b, size_t n, size_t m, const float *x, const float *y,
@@ -66,24 +80,21 @@ static void along(const batch *b, size_t n, size_t m, const float *x, const floa
         plane[2 * n + i] = p * p + q * q;
         plane[3 * n + i] = p * q;
     }
-    memset(out, 0, sizeof *out * PLANES * m);
-    for (int p = 0; p < PLANES; p++)
-        for (int t = 0; t < WINDOW; t++) {
-            const double *in = plane + (size_t)p * n + (size_t)(t * b->s.c);
-            for (size_t i = 0; i < m; i++)
-                out[(size_t)p * m + i] += b->g[t] * in[i];
-        }
+    for (size_t p = 0; p < PLANES; p++) {
+        const double *in[WINDOW];
+        for (int t = 0; t < WINDOW; t++)
+            in[t] = plane + p * n + (size_t)(t * b->s.c);
+        weigh(b->g, in, m, out + p * m);
+    }
 }
 
 /* The window over 11 such rows, the oldest at ring row `oldest`; n numbers a row. */
 static void down(const double *g, size_t n, const double *ring, int oldest, double *out)
 {
-    memset(out, 0, sizeof *out * n);
-    for (int t = 0; t < WINDOW; t++) {
-        const double *in = ring + (size_t)((oldest + t) % WINDOW) * n;
-        for (size_t i = 0; i < n; i++)
-            out[i] += g[t] * in[i];
-    }
+    const double *in[WINDOW];
+    for (int t = 0; t < WINDOW; t++)
+        in[t] = ring + (size_t)((oldest + t) % WINDOW) * n;
+    weigh(g, in, n, out);
 }
 
 static double similarity(size_t m, const double *v)
