@@ -319,11 +319,11 @@ static void spread(const nn_kern *kern, const pass *p, const unit *u, const floa
         }
 }
 
-static void add_bias(const pass *p, float *c, size_t count, size_t j0, size_t cols)
+static void add_bias(const nn_kern *kern, const pass *p, float *c, size_t count,
+                     size_t j0, size_t cols)
 {
     for (size_t i = 0; i < count; i++, c += p->cols)
-        for (size_t j = j0; j < j0 + cols; j++)
-            c[j] += p->bias[j];
+        kern->axpy(cols, 1, p->bias + j0, c + j0);
 }
 
 static void one_unit(const passes *all, const pass *p, size_t job, int worker)
@@ -351,7 +351,7 @@ static void one_unit(const passes *all, const pass *p, size_t job, int worker)
         multiply(all->kern, p, pix, count, gap, j0, cols, t);
     }
     if (p->bias)
-        add_bias(p, t.c, count, j0, cols);
+        add_bias(all->kern, p, t.c, count, j0, cols);
     if (p->lat > 1)
         spread(all->kern, p, &u, sum, j0, cols);
 }

@@ -55,8 +55,7 @@ static void forward(nn_node *y, nn_arena *scratch)
     const float *bias = y->in[2]->val;
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t i = 0; i < n; i += cols)
-        for (size_t j = 0; j < cols; j++)
-            y->val[i + j] += bias[j];
+        nn_kern_now->axpy(cols, 1, bias, y->val + i);
 }
 
 static void backward(nn_node *y, nn_arena *scratch)
