@@ -84,6 +84,7 @@ $(B)/nn/kern/neon.o:   ISA = -O3
 # does several numbers at a time and jumps over none; the values are the same.
 $(B)/data/pixel.o:     ISA = -fno-trapping-math
 $(B)/nn/ops/elementwise.o: ISA = -O3 -fno-trapping-math
+$(B)/nn/ops/distance.o: ISA = -O3 -fno-trapping-math
 $(B)/metrics/image.o:  ISA = -O3 -fno-trapping-math
 # 64-byte vectors passed between the functions of one file: nobody else's convention.
 $(B)/tests/avx512_simde.o: ISA = -Wno-psabi

@@ -219,6 +219,13 @@ static void multiply(const nn_kern *kern, const pass *p, const float *const *pix
     }
 }
 
+/* Where the first pixel of the unit's row y of the grid lies in `out`. */
+static size_t place(const pass *p, const unit *u, size_t n, size_t y)
+{
+    size_t row = n * p->oh + y * p->lat + p->oy;
+    return (row * p->ow + u->x0 * p->lat + p->ox) * p->cols;
+}
+
 /* `cols` is few: see THIN. */
 static int is_thin(const pass *p)
 {
@@ -261,25 +268,29 @@ static void part_planes(const sweep *s, const unit *u, size_t n, size_t wide, si
 /* A column of an image's pixels is one long row of sums; what lies between the rows of
  * the grid belongs to no pixel and is dropped. */
 static void thin_unit(const nn_kern *kern, const pass *p, const unit *u, float *room,
-                      const float **plane, float *c, int add)
+                      const float **plane)
 {
     const sweep *s = &p->s;
     const size_t wide = u->wide + s->tw - 1, size = (u->high + s->th - 1) * wide;
-    const size_t n = (u->high - 1) * wide + u->wide, cols = p->cols;
+    const size_t sums = (u->high - 1) * wide + u->wide, step = p->lat * p->cols;
     float *line = room + s->sc * size;
 
     for (size_t k = 0; k < p->terms; k++) {
         size_t tap = k / s->sc;
         plane[k] = room + k % s->sc * size + tap / s->tw * wide + tap % s->tw;
     }
-    for (size_t i = 0; i < u->images; i++) {
-        part_planes(s, u, u->n0 + i, wide, size, room);
-        for (size_t j = 0; j < cols; j++) {
-            float *out = c + i * u->high * u->wide * cols + j;
-            kern->mix(p->terms, p->panel + j, (size_t)kern->nr, plane, 0, n, 0, line);
-            for (size_t y = 0; y < u->high; y++)
-                for (size_t x = 0; x < u->wide; x++, out += cols)
-                    *out = add ? *out + line[y * wide + x] : line[y * wide + x];
+    for (size_t n = u->n0; n < u->n0 + u->images; n++) {
+        part_planes(s, u, n, wide, size, room);
+        for (size_t j = 0; j < p->cols; j++) {
+            kern->mix(p->terms, p->panel + j, (size_t)kern->nr, plane, 0, sums, 0, line);
+            for (size_t y = 0; y < u->high; y++) {
+                const float *sum = line + y * wide;
+                float *out = p->out + place(p, u, n, u->y0 + y) + j;
+                for (size_t x = 0; x < u->wide; x++, out += step) {
+                    float v = p->add ? *out + sum[x] : sum[x];
+                    *out = p->bias ? v + p->bias[j] : v;
+                }
+            }
         }
     }
 }
@@ -302,8 +313,7 @@ static void spread(const nn_kern *kern, const pass *p, const unit *u, const floa
         sum += j0;
     for (size_t n = u->n0; n < u->n0 + u->images; n++)
         for (size_t y = u->y0; y < u->y0 + u->high; y++) {
-            size_t at = (n * p->oh + y * p->lat + p->oy) * p->ow + u->x0 * p->lat + p->ox;
-            float *out = p->out + at * p->cols + j0;
+            float *out = p->out + place(p, u, n, y) + j0;
             for (size_t x = 0; x < u->wide; x++, out += step) {
                 call(out, below, cols);
                 if (!sum) {
@@ -339,17 +349,17 @@ static void one_unit(const passes *all, const pass *p, size_t job, int worker)
             spread(all->kern, p, &u, NULL, j0, cols);
         return;
     }
+    if (is_thin(p)) {
+        thin_unit(all->kern, p, &u, room, pix);
+        return;
+    }
     nn_tile t = { sum, p->cols, 0, 0, 0 };
     if (p->lat == 1) {
         t.c = p->out + first(&p->s, &u) * p->cols;
         t.add = p->add;
     }
-    if (is_thin(p)) {
-        thin_unit(all->kern, p, &u, room, pix, t.c, t.add);
-    } else {
-        size_t gap = look(&p->s, &u, room, pix);
-        multiply(all->kern, p, pix, count, gap, j0, cols, t);
-    }
+    size_t gap = look(&p->s, &u, room, pix);
+    multiply(all->kern, p, pix, count, gap, j0, cols, t);
     if (p->bias)
         add_bias(all->kern, p, t.c, count, j0, cols);
     if (p->lat > 1)
@@ -446,7 +456,8 @@ void nn_conv_forward(const nn_conv *c, const float *x, const float *weight,
     const size_t nr = (size_t)kern->nr;
     float *panel = NN_NEW(scratch, float, parts(cols, nr) * nr * terms);
     pass p = { .s = over_input(c, x), .panel = panel, .terms = terms, .cols = cols,
-               .out = y, .lat = 1, .bias = bias };
+               .out = y, .oh = (size_t)c->oh, .ow = (size_t)c->ow, .lat = 1,
+               .bias = bias };
     passes all = { .kern = kern, .pass = &p, .count = 1 };
 
     for (size_t j = 0; j < cols; j += nr)
