@@ -226,10 +226,11 @@ static size_t place(const pass *p, const unit *u, size_t n, size_t y)
     return (row * p->ow + u->x0 * p->lat + p->ox) * p->cols;
 }
 
-/* `cols` is few: see THIN. */
+/* `cols` is few: see THIN.  Planes pay when many taps meet them: not for one class of
+ * several. */
 static int is_thin(const pass *p)
 {
-    return p->cols <= THIN && p->s.step == 1;
+    return p->cols <= THIN && p->s.step == 1 && p->lat == 1;
 }
 
 /* Planes of one image of a unit, one a channel, and a row of sums. */
@@ -272,7 +273,7 @@ static void thin_unit(const nn_kern *kern, const pass *p, const unit *u, float *
 {
     const sweep *s = &p->s;
     const size_t wide = u->wide + s->tw - 1, size = (u->high + s->th - 1) * wide;
-    const size_t sums = (u->high - 1) * wide + u->wide, step = p->lat * p->cols;
+    const size_t sums = (u->high - 1) * wide + u->wide;
     float *line = room + s->sc * size;
 
     for (size_t k = 0; k < p->terms; k++) {
@@ -286,7 +287,7 @@ static void thin_unit(const nn_kern *kern, const pass *p, const unit *u, float *
             for (size_t y = 0; y < u->high; y++) {
                 const float *sum = line + y * wide;
                 float *out = p->out + place(p, u, n, u->y0 + y) + j;
-                for (size_t x = 0; x < u->wide; x++, out += step) {
+                for (size_t x = 0; x < u->wide; x++, out += p->cols) {
                     float v = p->add ? *out + sum[x] : sum[x];
                     *out = p->bias ? v + p->bias[j] : v;
                 }

@@ -122,7 +122,7 @@ static void clamp_backward(nn_node *y, nn_arena *scratch)
         return;
 #pragma omp parallel for schedule(static) if (n > NN_WORTH_A_TEAM)
     for (size_t i = 0; i < n; i++) {
-        float d = dy[i], g = (x[i] >= r.lo) & (x[i] <= r.hi) ? d : 0;
+        float d = dy[i], g = ((x[i] >= r.lo) & (x[i] <= r.hi)) ? d : 0;
         dx[i] = add ? dx[i] + g : g;
     }
 }
