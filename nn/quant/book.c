@@ -48,6 +48,39 @@ nn_node *nn_book_scaled(nn_tape *t, const nn_book_settings *b, nn_node *x)
     return b->metric == NN_BOOK_UNIT ? nn_unitrow(t, x, 1e-12f) : x;
 }
 
+nn_book nn_book_new(nn_store *s, const char *name, const nn_book_settings *set, int d,
+                    nn_role role, int init)
+{
+    nn_book b = { .set = set, .hash = nn_hash_name(name), .k = (size_t)set->codes,
+                  .d = (size_t)d };
+
+    b.code = nn_store_add_in(s, name, "embedding.weight", role, nn_shape2(set->codes, d));
+    nn_book_init(s, b.code, init);
+    return b;
+}
+
+nn_node *nn_book_prepare(nn_tape *t, void *state, nn_node *z)
+{
+    const nn_book *b = state;
+    return nn_book_scaled(t, b->set, z);
+}
+
+nn_node *nn_book_table(nn_tape *t, void *state)
+{
+    const nn_book *b = state;
+    return nn_book_scaled(t, b->set, nn_leaf(t, b->code));
+}
+
+nn_part nn_book_nearest(nn_tape *t, void *state, nn_node *z)
+{
+    const nn_book *b = state;
+    nn_node *code = nn_book_table(t, state);
+    nn_part p = { .index = nn_book_search(t, b->set, z, code->val) };
+
+    p.q = nn_gather(t, code, p.index, nn_rows(z));
+    return p;
+}
+
 void nn_book_init(nn_store *s, nn_param *code, int init)
 {
     const double k = code->shape.dim[0], d = code->shape.dim[1];

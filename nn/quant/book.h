@@ -33,6 +33,21 @@ int         nn_book_codes(const void *settings);        /* K: the `codes` of a k
 const char *nn_book_wrong(const void *settings);
 int         nn_book_searches(const void *settings);     /* 1: that of nn_book_search */
 
+/* A table of codes that is looked up as it is.  A kind's state begins with this one, and
+ * then nn_book_prepare and nn_book_table are its `prepare` and `table`. */
+typedef struct nn_book {
+    const nn_book_settings *set;
+    nn_param *code;                     /* (k, d): trained, or a buffer */
+    uint64_t hash;                      /* of the quantiser's name */
+    size_t k, d;
+} nn_book;
+
+nn_book  nn_book_new(nn_store *s, const char *name, const nn_book_settings *set, int d,
+                     nn_role role, int init);
+nn_node *nn_book_prepare(nn_tape *t, void *state, nn_node *z);
+nn_node *nn_book_table(nn_tape *t, void *state);
+nn_part  nn_book_nearest(nn_tape *t, void *state, nn_node *z);  /* no loss yet */
+
 /* Of the rows of z among the codes (k, d); in the step arena. */
 const int *nn_book_search(nn_tape *t, const nn_book_settings *b, const nn_node *z,
                           const float *code);

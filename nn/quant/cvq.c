@@ -49,51 +49,33 @@ static const nn_setting settings[] = {
 };
 
 typedef struct cvq {
+    nn_book book;
     const cvq_config *set;
-    nn_param *code, *usage;
+    nn_param *usage;
     nn_param *pool, *filled;            /* random: (K, d), and how many rows it has */
-    uint64_t hash;
-    size_t k, d;
 } cvq;
 
 static void *build(nn_store *s, const char *name, const void *config, int d)
 {
     const cvq_config *c = config;
-    const nn_shape shape = nn_shape2(c->book.codes, d);
     cvq *v = NN_NEW0(s->arena, cvq, 1);
 
-    *v = (cvq){ .set = c, .hash = nn_hash_name(name), .k = (size_t)c->book.codes,
-                .d = (size_t)d };
-    v->code = nn_store_add_in(s, name, "embedding.weight", NN_PARAMETER, shape);
+    *v = (cvq){ nn_book_new(s, name, &c->book, d, NN_PARAMETER, c->init), c, NULL, NULL,
+                NULL };
     v->usage = nn_store_add_in(s, name, "embed_prob", NN_BUFFER,
                                nn_shape1(c->book.codes));
     if (c->anchor == RANDOM) {
-        v->pool = nn_store_add_in(s, name, "pool", NN_BUFFER, shape);
+        v->pool = nn_store_add_in(s, name, "pool", NN_BUFFER, v->book.code->shape);
         v->filled = nn_store_add_in(s, name, "pool_filled", NN_BUFFER, nn_shape1(1));
     }
-    nn_book_init(s, v->code, c->init);
     return v;
-}
-
-static nn_node *prepare(nn_tape *t, void *state, nn_node *z)
-{
-    const cvq *v = state;
-    return nn_book_scaled(t, &v->set->book, z);
-}
-
-static nn_node *table(nn_tape *t, void *state)
-{
-    const cvq *v = state;
-    return nn_book_scaled(t, &v->set->book, nn_leaf(t, v->code));
 }
 
 static nn_part quantise(nn_tape *t, void *state, nn_node *z)
 {
     const cvq *v = state;
-    nn_node *code = table(t, state);
-    nn_part p = { .index = nn_book_search(t, &v->set->book, z, code->val) };
+    nn_part p = nn_book_nearest(t, state, z);
 
-    p.q = nn_gather(t, code, p.index, nn_rows(z));
     p.loss = nn_commit(t, z, p.q, (float)v->set->book.beta, 1);
     return p;
 }
@@ -108,9 +90,9 @@ static void start(void *state, const float *z, size_t n, size_t batch,
                   const nn_quant_clock *clock, nn_arena *scratch)
 {
     cvq *v = state;
-    nn_rng r = nn_book_rng(clock, v->hash);
+    nn_rng r = nn_book_rng(clock, v->book.hash);
     (void)batch;
-    nn_book_fill(v->set->init, v->k, v->d, v->code->val, z, n, &r, scratch);
+    nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r, scratch);
 }
 
 /* Two of the anchors compare all rows with all codes once more. */
@@ -124,7 +106,7 @@ static int searches(const void *config)
 
 static void closest(const cvq *v, const float *z, size_t n, int *row, nn_arena *scratch)
 {
-    const nn_search s = { .n = n, .k = v->k, .d = v->d, .z = z, .code = v->code->val,
+    const nn_search s = { .n = n, .k = v->book.k, .d = v->book.d, .z = z, .code = v->book.code->val,
                           .index = row,
                           .cosine = v->set->book.metric != NN_BOOK_EUCLID };
     nn_search_nearest_vectors(&s, scratch);
@@ -143,9 +125,9 @@ typedef struct drawing {
 static void draw_job(void *ctx, size_t k, int worker)
 {
     const drawing *p = ctx;
-    const size_t d = p->v->d, n = p->n;
+    const size_t d = p->v->book.d, n = p->n;
     const int cosine = p->v->set->book.metric != NN_BOOK_EUCLID;
-    const float *c = p->v->code->val + k * d;
+    const float *c = p->v->book.code->val + k * d;
     const float norm = sqrtf(nn_kern_now->dot(d, c, c));
     float *s = p->share + (size_t)worker * n, top;
     double sum = 0;
@@ -165,19 +147,19 @@ static void probrandom(const cvq *v, const float *z, size_t n, nn_rng *r, int *r
                        nn_arena *scratch)
 {
     float *length = NN_NEW(scratch, float, n);
-    double *until = NN_NEW(scratch, double, v->k);
+    double *until = NN_NEW(scratch, double, v->book.k);
 
     for (size_t i = 0; i < n; i++)
-        length[i] = sqrtf(nn_kern_now->dot(v->d, z + i * v->d, z + i * v->d));
-    for (size_t k = 0; k < v->k; k++)
+        length[i] = sqrtf(nn_kern_now->dot(v->book.d, z + i * v->book.d, z + i * v->book.d));
+    for (size_t k = 0; k < v->book.k; k++)
         until[k] = nn_rng_double(r);
-    nn_par_run(v->k, draw_job, &(drawing){
+    nn_par_run(v->book.k, draw_job, &(drawing){
         v, z, length, n, until, NN_NEW(scratch, float, n * (size_t)nn_par_threads()), row });
 }
 
 static void put_row(cvq *v, size_t at, const float *z, size_t i)
 {
-    memcpy(v->pool->val + at * v->d, z + i * v->d, sizeof *z * v->d);
+    memcpy(v->pool->val + at * v->book.d, z + i * v->book.d, sizeof *z * v->book.d);
 }
 
 /* Filled in order; then a batch of more than K rows replaces all of it, a smaller one as
@@ -186,14 +168,14 @@ static void refresh_pool(cvq *v, const float *z, size_t n, nn_rng *r)
 {
     size_t filled = (size_t)v->filled->val[0], i = 0;
 
-    if (filled == v->k && n > v->k) {
-        for (size_t k = 0; k < v->k; k++)
+    if (filled == v->book.k && n > v->book.k) {
+        for (size_t k = 0; k < v->book.k; k++)
             put_row(v, k, z, nn_rng_below(r, (uint32_t)n));
-    } else if (filled == v->k) {
+    } else if (filled == v->book.k) {
         for (; i < n; i++)
-            put_row(v, nn_rng_below(r, (uint32_t)v->k), z, i);
+            put_row(v, nn_rng_below(r, (uint32_t)v->book.k), z, i);
     } else {
-        for (; i < n && filled < v->k; i++)
+        for (; i < n && filled < v->book.k; i++)
             put_row(v, filled++, z, i);
         v->filled->val[0] = (float)filled;
     }
@@ -204,20 +186,20 @@ static void refresh_pool(cvq *v, const float *z, size_t n, nn_rng *r)
 static const float *anchors(cvq *v, const float *z, size_t n, const nn_quant_clock *clock,
                             nn_arena *scratch)
 {
-    const size_t d = v->d;
-    nn_rng r = nn_book_rng(clock, v->hash);
+    const size_t d = v->book.d;
+    nn_rng r = nn_book_rng(clock, v->book.hash);
 
     if (v->set->anchor == RANDOM) {
         refresh_pool(v, z, n, &r);
-        return (size_t)v->filled->val[0] == v->k ? v->pool->val : NULL;
+        return (size_t)v->filled->val[0] == v->book.k ? v->pool->val : NULL;
     }
-    int *row = NN_NEW(scratch, int, v->k);
-    float *a = NN_NEW(scratch, float, v->k * d);
+    int *row = NN_NEW(scratch, int, v->book.k);
+    float *a = NN_NEW(scratch, float, v->book.k * d);
     if (v->set->anchor == CLOSEST)
         closest(v, z, n, row, scratch);
     else
         probrandom(v, z, n, &r, row, scratch);
-    for (size_t k = 0; k < v->k; k++)
+    for (size_t k = 0; k < v->book.k; k++)
         memcpy(a + k * d, z + (size_t)row[k] * d, sizeof *a * d);
     return a;
 }
@@ -226,12 +208,12 @@ static int settle(void *state, const float *z, const int *index, size_t n,
                   const nn_quant_clock *clock, nn_quant_moved *moved, nn_arena *scratch)
 {
     cvq *v = state;
-    const double g = v->set->decay, k = (double)v->k;
-    nn_members m = nn_code_members(n, v->k, index, scratch);
+    const double g = v->set->decay, k = (double)v->book.k;
+    nn_members m = nn_code_members(n, v->book.k, index, scratch);
     int jumps = 0;
     (void)moved;
 
-    for (size_t j = 0; j < v->k; j++) {
+    for (size_t j = 0; j < v->book.k; j++) {
         const double hits = (double)(m.first[j + 1] - m.first[j]);
         v->usage->val[j] =
             (float)(g * (double)v->usage->val[j] + (1 - g) * hits / (double)n);
@@ -239,11 +221,11 @@ static int settle(void *state, const float *z, const int *index, size_t n,
     if (v->set->first_batch && clock->step > 0)
         return 0;
     const float *anchor = anchors(v, z, n, clock, scratch);
-    for (size_t j = 0; anchor && j < v->k; j++) {
+    for (size_t j = 0; anchor && j < v->book.k; j++) {
         const double a = nn_exp(-(double)v->usage->val[j] * k * 10 / (1 - g) - 1e-3);
-        float *c = v->code->val + j * v->d;
-        for (size_t i = 0; i < v->d; i++)
-            c[i] = (float)((1 - a) * (double)c[i] + a * (double)anchor[j * v->d + i]);
+        float *c = v->book.code->val + j * v->book.d;
+        for (size_t i = 0; i < v->book.d; i++)
+            c[i] = (float)((1 - a) * (double)c[i] + a * (double)anchor[j * v->book.d + i]);
         jumps += a > 0.5;
     }
     return jumps;
@@ -252,6 +234,6 @@ static int settle(void *state, const float *z, const int *index, size_t n,
 const nn_quant nn_quant_cvq = {
     .name = "cvq", .about = "dead codes drift to vectors of the batch (CVQ-VAE, 2023)",
     .config_size = sizeof(cvq_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .searches = searches, .build = build, .prepare = prepare,
-    .quantise = quantise, .table = table, .rows = rows, .start = start, .settle = settle,
+    .wrong = nn_book_wrong, .searches = searches, .build = build, .prepare = nn_book_prepare,
+    .quantise = quantise, .table = nn_book_table, .rows = rows, .start = start, .settle = settle,
 };

@@ -43,47 +43,28 @@ static const nn_setting settings[] = {
 };
 
 typedef struct ema {
+    nn_book book;
     const ema_config *set;
-    nn_param *code, *count, *sum;
-    uint64_t hash;
-    size_t k, d;
+    nn_param *count, *sum;
 } ema;
 
 static void *build(nn_store *s, const char *name, const void *config, int d)
 {
     const ema_config *c = config;
-    const nn_shape shape = nn_shape2(c->book.codes, d);
     ema *v = NN_NEW0(s->arena, ema, 1);
 
-    *v = (ema){ .set = c, .hash = nn_hash_name(name), .k = (size_t)c->book.codes,
-                .d = (size_t)d };
-    v->code = nn_store_add_in(s, name, "embedding.weight", NN_BUFFER, shape);
+    *v = (ema){ nn_book_new(s, name, &c->book, d, NN_BUFFER, c->init), c, NULL, NULL };
     v->count = nn_store_add_in(s, name, "cluster_size", NN_BUFFER,
-                            nn_shape1(c->book.codes));
-    v->sum = nn_store_add_in(s, name, "embed_avg", NN_BUFFER, shape);
-    nn_book_init(s, v->code, c->init);
+                               nn_shape1(c->book.codes));
+    v->sum = nn_store_add_in(s, name, "embed_avg", NN_BUFFER, v->book.code->shape);
     return v;
-}
-
-static nn_node *prepare(nn_tape *t, void *state, nn_node *z)
-{
-    const ema *v = state;
-    return nn_book_scaled(t, &v->set->book, z);
-}
-
-static nn_node *table(nn_tape *t, void *state)
-{
-    const ema *v = state;
-    return nn_book_scaled(t, &v->set->book, nn_leaf(t, v->code));
 }
 
 static nn_part quantise(nn_tape *t, void *state, nn_node *z)
 {
     const ema *v = state;
-    nn_node *code = table(t, state);
-    nn_part p = { .index = nn_book_search(t, &v->set->book, z, code->val) };
+    nn_part p = nn_book_nearest(t, state, z);
 
-    p.q = nn_gather(t, code, p.index, nn_rows(z));
     p.loss = nn_commit(t, z, p.q, (float)v->set->book.beta, 0);
     return p;
 }
@@ -91,34 +72,34 @@ static nn_part quantise(nn_tape *t, void *state, nn_node *z)
 /* metric=unit: length 1, for a code that has one. */
 static void scale_code(const ema *v, size_t j)
 {
-    float *c = v->code->val + j * v->d;
+    float *c = v->book.code->val + j * v->book.d;
     double square = 0;
 
-    for (size_t i = 0; i < v->d; i++)
+    for (size_t i = 0; i < v->book.d; i++)
         square += (double)c[i] * (double)c[i];
     if (v->set->book.metric != NN_BOOK_UNIT || square == 0)
         return;
-    for (size_t i = 0; i < v->d; i++)
+    for (size_t i = 0; i < v->book.d; i++)
         c[i] = (float)((double)c[i] / sqrt(square));
 }
 
 /* M = N C, in exact step with each other. */
 static void multiply_sums(ema *v, size_t j)
 {
-    for (size_t i = 0; i < v->d; i++)
-        v->sum->val[j * v->d + i] = v->count->val[j] * v->code->val[j * v->d + i];
+    for (size_t i = 0; i < v->book.d; i++)
+        v->sum->val[j * v->book.d + i] = v->count->val[j] * v->book.code->val[j * v->book.d + i];
 }
 
 /* N of clusters: the rows that each got, as many as a step brings in all. */
 static void count_clusters(ema *v, const float *z, size_t n, size_t batch, nn_arena *scratch)
 {
     const size_t mark = nn_arena_mark(scratch);
-    const nn_search s = { .n = n, .k = v->k, .d = v->d, .z = z, .code = v->code->val,
+    const nn_search s = { .n = n, .k = v->book.k, .d = v->book.d, .z = z, .code = v->book.code->val,
                           .index = NN_NEW(scratch, int, n) };
 
     nn_search_nearest(&s, scratch);
-    nn_members m = nn_code_members(n, v->k, s.index, scratch);
-    for (size_t j = 0; j < v->k; j++)
+    nn_members m = nn_code_members(n, v->book.k, s.index, scratch);
+    for (size_t j = 0; j < v->book.k; j++)
         v->count->val[j] = (float)((double)(m.first[j + 1] - m.first[j]) * (double)batch
                                    / (double)n);
     nn_arena_rewind(scratch, mark);
@@ -135,15 +116,15 @@ static void start(void *state, const float *z, size_t n, size_t batch,
                   const nn_quant_clock *clock, nn_arena *scratch)
 {
     ema *v = state;
-    nn_rng r = nn_book_rng(clock, v->hash);
+    nn_rng r = nn_book_rng(clock, v->book.hash);
 
-    if (nn_book_rows(v->set->init, v->k, batch))
-        nn_book_fill(v->set->init, v->k, v->d, v->code->val, z, n, &r, scratch);
+    if (nn_book_rows(v->set->init, v->book.k, batch))
+        nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r, scratch);
     if (nn_book_clusters(v->set->init))
         count_clusters(v, z, n, batch, scratch);
     else
-        nn_init_constant(v->count, (float)((double)batch / (double)v->k));
-    for (size_t j = 0; j < v->k; j++) {
+        nn_init_constant(v->count, (float)((double)batch / (double)v->book.k));
+    for (size_t j = 0; j < v->book.k; j++) {
         scale_code(v, j);
         multiply_sums(v, j);
     }
@@ -152,18 +133,18 @@ static void start(void *state, const float *z, size_t n, size_t batch,
 /* C_k <- M_k / N~_k, where there are rows and something to divide by. */
 static void divide(ema *v, const nn_members *m)
 {
-    const double eps = v->set->eps, k = (double)v->k;
+    const double eps = v->set->eps, k = (double)v->book.k;
     double total = 0;
 
-    for (size_t j = 0; j < v->k; j++)
+    for (size_t j = 0; j < v->book.k; j++)
         total += (double)v->count->val[j];
-    for (size_t j = 0; j < v->k; j++) {
+    for (size_t j = 0; j < v->book.k; j++) {
         const double n = (double)v->count->val[j];
         const double smooth = (n + eps) / (total + k * eps) * total;
         if (m->first[j] == m->first[j + 1] || n < least_count)
             continue;
-        for (size_t i = j * v->d; i < (j + 1) * v->d; i++)
-            v->code->val[i] = (float)((double)v->sum->val[i] / smooth);
+        for (size_t i = j * v->book.d; i < (j + 1) * v->book.d; i++)
+            v->book.code->val[i] = (float)((double)v->sum->val[i] / smooth);
         scale_code(v, j);
     }
 }
@@ -173,17 +154,17 @@ static int settle(void *state, const float *z, const int *index, size_t n,
 {
     ema *v = state;
     const float keep = (float)v->set->decay, gain = (float)(1 - v->set->decay);
-    float *hit = NN_NEW(scratch, float, v->k * v->d);
-    nn_members m = nn_code_members(n, v->k, index, scratch);
+    float *hit = NN_NEW(scratch, float, v->book.k * v->book.d);
+    nn_members m = nn_code_members(n, v->book.k, index, scratch);
     (void)moved;
 
-    nn_code_sums(&m, v->d, z, 0, hit, scratch);
-    nn_usage_decay(v->k, v->set->decay, &m, v->count->val);
-    for (size_t i = 0; i < v->k * v->d; i++)
+    nn_code_sums(&m, v->book.d, z, 0, hit, scratch);
+    nn_usage_decay(v->book.k, v->set->decay, &m, v->count->val);
+    for (size_t i = 0; i < v->book.k * v->book.d; i++)
         v->sum->val[i] = keep * v->sum->val[i] + gain * hit[i];
     divide(v, &m);
-    nn_restart dead = nn_restart_dead(v->k, v->d, v->count->val, v->set->restart, z, n,
-                                      clock, v->hash, v->code->val, scratch);
+    nn_restart dead = nn_restart_dead(v->book.k, v->book.d, v->count->val, v->set->restart, z, n,
+                                      clock, v->book.hash, v->book.code->val, scratch);
     for (int i = 0; i < dead.rows; i++)
         multiply_sums(v, (size_t)dead.row[i]);
     return dead.rows;
@@ -193,6 +174,6 @@ const nn_quant nn_quant_ema = {
     .name = "ema", .about = "codebook of moving averages (VQ-VAE, 2017)",
     .config_size = sizeof(ema_config), .settings = settings, .codes = nn_book_codes,
     .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
-    .prepare = prepare, .quantise = quantise, .table = table, .rows = rows,
+    .prepare = nn_book_prepare, .quantise = quantise, .table = nn_book_table, .rows = rows,
     .start = start, .settle = settle,
 };

@@ -33,10 +33,9 @@ static const nn_setting settings[] = {
 };
 
 typedef struct vq {
+    nn_book book;
     const vq_config *set;
-    nn_param *code, *usage;             /* usage NULL: no restarts */
-    uint64_t hash;
-    size_t k, d;
+    nn_param *usage;                    /* NULL: no restarts */
 } vq;
 
 static void *build(nn_store *s, const char *name, const void *config, int d)
@@ -44,37 +43,19 @@ static void *build(nn_store *s, const char *name, const void *config, int d)
     const vq_config *c = config;
     vq *v = NN_NEW0(s->arena, vq, 1);
 
-    *v = (vq){ .set = c, .hash = nn_hash_name(name), .k = (size_t)c->book.codes,
-               .d = (size_t)d };
-    v->code = nn_store_add_in(s, name, "embedding.weight", NN_PARAMETER,
-                           nn_shape2(c->book.codes, d));
-    nn_book_init(s, v->code, c->init);
+    *v = (vq){ nn_book_new(s, name, &c->book, d, NN_PARAMETER, c->init), c, NULL };
     if (c->restart > 0)
         v->usage = nn_store_add_in(s, name, "cluster_size", NN_BUFFER,
                                 nn_shape1(c->book.codes));
     return v;
 }
 
-static nn_node *prepare(nn_tape *t, void *state, nn_node *z)
-{
-    const vq *v = state;
-    return nn_book_scaled(t, &v->set->book, z);
-}
-
-static nn_node *table(nn_tape *t, void *state)
-{
-    const vq *v = state;
-    return nn_book_scaled(t, &v->set->book, nn_leaf(t, v->code));
-}
-
 static nn_part quantise(nn_tape *t, void *state, nn_node *z)
 {
     const vq *v = state;
     const float beta = (float)v->set->book.beta;
-    nn_node *code = table(t, state);
-    nn_part p = { .index = nn_book_search(t, &v->set->book, z, code->val) };
+    nn_part p = nn_book_nearest(t, state, z);
 
-    p.q = nn_gather(t, code, p.index, nn_rows(z));
     p.loss = v->set->legacy ? nn_commit(t, z, p.q, 1, beta) : nn_commit(t, z, p.q, beta, 1);
     return p;
 }
@@ -90,12 +71,12 @@ static void start(void *state, const float *z, size_t n, size_t batch,
                   const nn_quant_clock *clock, nn_arena *scratch)
 {
     vq *v = state;
-    nn_rng r = nn_book_rng(clock, v->hash);
+    nn_rng r = nn_book_rng(clock, v->book.hash);
 
-    if (nn_book_rows(v->set->init, v->k, batch))
-        nn_book_fill(v->set->init, v->k, v->d, v->code->val, z, n, &r, scratch);
+    if (nn_book_rows(v->set->init, v->book.k, batch))
+        nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r, scratch);
     if (v->usage)
-        nn_init_constant(v->usage, (float)((double)batch / (double)v->k));
+        nn_init_constant(v->usage, (float)((double)batch / (double)v->book.k));
 }
 
 static int settle(void *state, const float *z, const int *index, size_t n,
@@ -105,11 +86,11 @@ static int settle(void *state, const float *z, const int *index, size_t n,
 
     if (!v->usage)
         return 0;
-    nn_members m = nn_code_members(n, v->k, index, scratch);
-    nn_usage_decay(v->k, v->set->decay, &m, v->usage->val);
-    nn_restart dead = nn_restart_dead(v->k, v->d, v->usage->val, v->set->restart, z, n,
-                                      clock, v->hash, v->code->val, scratch);
-    *moved = (nn_quant_moved){ v->code, dead.row, dead.rows };
+    nn_members m = nn_code_members(n, v->book.k, index, scratch);
+    nn_usage_decay(v->book.k, v->set->decay, &m, v->usage->val);
+    nn_restart dead = nn_restart_dead(v->book.k, v->book.d, v->usage->val, v->set->restart, z, n,
+                                      clock, v->book.hash, v->book.code->val, scratch);
+    *moved = (nn_quant_moved){ v->book.code, dead.row, dead.rows };
     return dead.rows;
 }
 
@@ -117,6 +98,6 @@ const nn_quant nn_quant_vq = {
     .name = "vq", .about = "codebook trained by gradient (VQ-VAE, 2017)",
     .config_size = sizeof(vq_config), .settings = settings, .codes = nn_book_codes,
     .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
-    .prepare = prepare, .quantise = quantise, .table = table, .rows = rows,
+    .prepare = nn_book_prepare, .quantise = quantise, .table = nn_book_table, .rows = rows,
     .start = start, .settle = settle,
 };
