@@ -22,7 +22,7 @@ typedef struct data_settings {          /* section `data` of the config */
     int limit, test_limit;              /* first so many images, 0 = all */
     int size;                           /* shapes: images to generate (train) */
     int normalise;                      /* 0: pixels stay in 0..1 */
-    int symmetric;                      /* 1: pixels from -1 to 1, whatever normalise says */
+    int symmetric;                      /* 1: pixels from -1 to 1 instead */
 } data_settings;
 
 extern const nn_setting data_setting_table[];

@@ -7,7 +7,8 @@
 #include "nn/base.h"
 #include "nn/quant/search.h"
 
-/* ---- the watch ---------------------------------------------------------------------- */
+/* ---- the watch ----------------------------------------------------------------------
+ * */
 
 static float *buffer(nn_store *s, int part, const char *what, size_t n)
 {
@@ -25,8 +26,8 @@ ex_codes ex_codes_of(nn_store *s, nn_quantiser *u)
     for (int i = 0; i < c.parts; i++) {
         ex_codes_part *p = &c.part[i];
         p->hits = buffer(s, i, "hits", c.k);
-        p->life = (met_life){ c.k, buffer(s, i, "last_hit", c.k), buffer(s, i, "born", c.k),
-                              buffer(s, i, "tally", 2) };
+        p->life = (met_life){ c.k, buffer(s, i, "last_hit", c.k),
+                              buffer(s, i, "born", c.k), buffer(s, i, "tally", 2) };
         if (nn_quantiser_has_book(u))
             p->before = buffer(s, i, "before", c.k * c.d);
         p->probe = buffer(s, i, "probe", EX_PROBED);
@@ -71,7 +72,8 @@ void ex_codes_turn(ex_codes *c, const ex_code_figures *f, nn_arena *scratch)
     c->epoch[EX_RESTARTS] = c->epoch[EX_STEPS] = 0;
 }
 
-/* ---- an evaluation ------------------------------------------------------------------ */
+/* ---- an evaluation ------------------------------------------------------------------
+ * */
 
 ex_codes_look ex_codes_open(ex_codes *c, ex_code_figures *f, met_image_size size,
                             nn_arena *a)
@@ -119,7 +121,8 @@ void ex_codes_see(ex_codes_look *l, const nn_quantised *found, size_t images,
 }
 
 /* Of the first vectors of the test set, how many changed their code. */
-static double churn_of(const ex_codes_part *w, const int *now, size_t n, nn_arena *scratch)
+static double churn_of(const ex_codes_part *w, const int *now, size_t n,
+                       nn_arena *scratch)
 {
     int *was = NN_NEW(scratch, int, n + 1);
 
@@ -206,7 +209,8 @@ met_judged ex_codes_judge(const ex_code_figures *f)
     return worst;
 }
 
-/* ---- by name ------------------------------------------------------------------------ */
+/* ---- by name ------------------------------------------------------------------------
+ * */
 
 typedef struct figure { const char *name; size_t at; } figure;
 

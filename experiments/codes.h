@@ -8,11 +8,11 @@
 /* What a run knows of its codebook: a watch over every part (stage or group) while it
  * trains, and what an evaluation finds.
  *
- * The watch lies in buffers codes.* of the store, so that checkpoints and weights_sha256 have
- * it: hits of the epoch under way, when each code was hit last and since when it lives, the
- * book of the evaluation before, and the codes that the first vectors of the test set had
- * then. */
-enum { EX_PROBED = 4096 };              /* vectors whose codes are compared (spec 14.12) */
+ * The watch lies in buffers codes.* of the store, so that checkpoints and weights_sha256
+ * have it: hits of the epoch under way, when each code was hit last and since when it
+ * lives, the book of the evaluation before, and the codes that the first vectors of the
+ * test set had then. */
+enum { EX_PROBED = 4096 };              /* vectors whose codes are compared */
 
 typedef struct ex_codes_part {
     float *hits;                        /* (K) */
@@ -39,7 +39,7 @@ void ex_codes_step(ex_codes *c, const nn_quantised *found, long step, int restar
 
 /* One part; NaN: not known. */
 typedef struct ex_code_part {
-    met_usage test, train;              /* of the test set; of the epoch, weights moving */
+    met_usage test, train;              /* of the test set; of the epoch */
     met_code_loss loss;
     met_rank all, used;
     met_near near;
@@ -58,7 +58,7 @@ typedef struct ex_code_figures {
     int shown;
     float *original, *made;             /* (shown, h, w, c), in 0 .. 1 */
     int probed;
-    int *probe;                         /* (parts, EX_PROBED): codes of the first vectors */
+    int *probe;                         /* (parts, EX_PROBED): of the first vectors */
 } ex_code_figures;
 
 /* An evaluation under way: the whole test set passes in batches. */
@@ -71,9 +71,9 @@ typedef struct ex_codes_look {
     met_image_sum images;
 } ex_codes_look;
 
-/* Everything lies in `a` until the caller rewinds it; the figures' own arrays, of the sizes
- * beside them, are the caller's.  Nothing of the watch changes: an evaluation that a signal
- * ends is done again. */
+/* Everything lies in `a` until the caller rewinds it; the figures' own arrays, of the
+ * sizes beside them, are the caller's.  Nothing of the watch changes: an evaluation that
+ * a signal ends is done again. */
 ex_codes_look ex_codes_open(ex_codes *c, ex_code_figures *f, met_image_size size,
                             nn_arena *a);
 void ex_codes_see(ex_codes_look *l, const nn_quantised *found, size_t images,
@@ -88,8 +88,8 @@ void ex_codes_turn(ex_codes *c, const ex_code_figures *f, nn_arena *scratch);
 /* The worst of the parts. */
 met_judged ex_codes_judge(const ex_code_figures *f);
 
-/* Figures by name, for the log and for tables: "code/usage" ... of one part, or, part < 0,
- * the mean over all. */
+/* Figures by name, for the log and for tables: "code/usage" ... of one part, or, part <
+ * 0, the mean over all. */
 int         ex_code_figure_count(void);
 const char *ex_code_figure_name(int i);
 double      ex_code_figure(const ex_code_figures *f, int part, int i);

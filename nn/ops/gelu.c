@@ -5,8 +5,8 @@
  *
  * (Hendrycks, Gimpel, "Gaussian Error Linear Units", 2016; how Phi is had: vmath.h.)
  *
- * Errors: y is within 1e-7 max(|x|, 1) and y' within 1.8e-7 everywhere; for x < 0, where y
- * fades, it is within (6 + x^2) 2^-24 of itself until it leaves the normal floats.
+ * Errors: y is within 1e-7 max(|x|, 1) and y' within 1.8e-7 everywhere; for x < 0, where
+ * y fades, it is within (6 + x^2) 2^-24 of itself until it leaves the normal floats.
  * tests/test_autoencoder.c holds all three (worst of 200,000 numbers: 8.7e-8, 1.5e-7 and
  * 1.07 times (4 + x^2) 2^-24). */
 #include "nn/base.h"

@@ -113,8 +113,8 @@ nn_rng nn_book_rng(const nn_quant_clock *clock, uint64_t hash)
 }
 
 /* k of n rows: all different where there are enough. */
-static void draw_rows(size_t k, size_t d, float *code, const float *z, size_t n, nn_rng *r,
-                      nn_arena *scratch)
+static void draw_rows(size_t k, size_t d, float *code, const float *z, size_t n,
+                      nn_rng *r, nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch);
     uint32_t *order = NN_NEW(scratch, uint32_t, n);
@@ -161,8 +161,8 @@ void nn_kmeans(size_t k, size_t d, float *code, const float *z, size_t n, int ro
     nn_arena_rewind(scratch, mark);
 }
 
-double nn_kmeans_fit(size_t k, size_t d, float *code, const float *z, size_t n, int rounds,
-                     nn_rng *r, nn_arena *scratch)
+double nn_kmeans_fit(size_t k, size_t d, float *code, const float *z, size_t n,
+                     int rounds, nn_rng *r, nn_arena *scratch)
 {
     const size_t mark = nn_arena_mark(scratch);
     float *dist = NN_NEW(scratch, float, n);

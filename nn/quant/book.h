@@ -56,7 +56,8 @@ nn_node   *nn_book_scaled(nn_tape *t, const nn_book_settings *b, nn_node *x);
 
 /* Where codes start (spec 2, 5): a ball of radius 1/K around 0, as every public code has
  * it; a normal cloud, N(0, 1/d); rows of the first batches; or their clusters, found by
- * NN_BOOK_ROUNDS of k-means (as in the public codes) from rows drawn alike or far apart. */
+ * NN_BOOK_ROUNDS of k-means (as in the public codes) from rows drawn alike or far apart.
+ * */
 enum { NN_BOOK_UNIFORM, NN_BOOK_NORMAL, NN_BOOK_DATA, NN_BOOK_KMEANS, NN_BOOK_PLUSPLUS };
 enum { NN_BOOK_ROUNDS = 10 };
 #define NN_BOOK_INIT_WORDS "uniform|normal|data|kmeans|kmeans++"
@@ -66,7 +67,7 @@ enum { NN_BOOK_ROUNDS = 10 };
 
 /* The two that need no data; zeros for the others. */
 void   nn_book_init(nn_store *s, nn_param *code, int init);
-int    nn_book_clusters(int init);      /* 1: codes start as clusters, kmeans or kmeans++ */
+int    nn_book_clusters(int init);      /* 1: codes start as clusters (kmeans, kmeans++) */
 
 /* How many rows the start wants, and the start: for the other three. */
 size_t nn_book_rows(int init, size_t codes, size_t batch);
@@ -97,8 +98,9 @@ void nn_kmeans(size_t k, size_t d, float *code, const float *z, size_t n, int ro
 
 /* Where it can start (seeds.c): k rows of z, each drawn with a probability that goes with
  * w_i times the squared distance from the rows drawn before; k-means++ of Arthur and
- * Vassilvitskii, 2007.  Mirrored: from those and their opposites.  Rows of weight 0 or that
- * are not finite are left out; where no row is away from all seeds, one comes again. */
+ * Vassilvitskii, 2007.  Mirrored: from those and their opposites.  Rows of weight 0 or
+ * that are not finite are left out; where no row is away from all seeds, one comes again.
+ * */
 typedef struct nn_seeds {
     size_t k, d, n;                     /* all above 0 */
     const float *z;                     /* (n, d) */
@@ -112,7 +114,7 @@ void nn_kmeans_plusplus(size_t k, size_t d, float *code, const float *z, size_t 
 
 /* From those seeds, `rounds` of k-means: the sum of the squared distances that are left,
  * NaN if a row is not finite. */
-double nn_kmeans_fit(size_t k, size_t d, float *code, const float *z, size_t n, int rounds,
-                     nn_rng *r, nn_arena *scratch);
+double nn_kmeans_fit(size_t k, size_t d, float *code, const float *z, size_t n,
+                     int rounds, nn_rng *r, nn_arena *scratch);
 
 #endif

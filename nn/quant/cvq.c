@@ -1,5 +1,5 @@
-/* cvq: "Online Clustered Codebook", Zheng, Vedaldi, 2023 (CVQ-VAE).  The paper was not read
- * for this project: the update is that of its public code, as spec 6 has it.
+/* cvq: "Online Clustered Codebook", Zheng, Vedaldi, 2023 (CVQ-VAE).  The paper was not
+ * read for this project: the update is that of its public code, as spec 6 has it.
  *
  * A codebook trained by gradient (vq.c), in which dead codes are moved towards rows.  In
  * every training step, after the loss was formed with the old C:
@@ -8,8 +8,9 @@
  *   a_k  = exp(-10 K u_k / (1 - g) - 1e-3)                  0 for live codes, ~1 for dead
  *   C_k <- (1 - a_k) C_k + a_k anchor_k
  *
- * and then the optimiser's step.  u starts at 0, so that at step 1 every code without rows
- * jumps.  A code that had its fair share and lost it is half an anchor after 724 steps.
+ * and then the optimiser's step.  u starts at 0, so that at step 1 every code without
+ * rows jumps.  A code that had its fair share and lost it is half an anchor after 724
+ * steps.
  *
  *   closest      the row nearest to code k (by the metric of the search)
  *   random       row k of a pool of K rows, which batches fill, then refresh
@@ -92,7 +93,8 @@ static void start(void *state, const float *z, size_t n, size_t batch,
     cvq *v = state;
     nn_rng r = nn_book_rng(clock, v->book.hash);
     (void)batch;
-    nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r, scratch);
+    nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r,
+                 scratch);
 }
 
 /* Two of the anchors compare all rows with all codes once more. */
@@ -106,7 +108,11 @@ static int searches(const void *config)
 
 static void closest(const cvq *v, const float *z, size_t n, int *row, nn_arena *scratch)
 {
-    const nn_search s = { .n = n, .k = v->book.k, .d = v->book.d, .z = z, .code = v->book.code->val,
+    const nn_search s = { .n = n,
+                          .k = v->book.k,
+                          .d = v->book.d,
+                          .z = z,
+                          .code = v->book.code->val,
                           .index = row,
                           .cosine = v->set->book.metric != NN_BOOK_EUCLID };
     nn_search_nearest_vectors(&s, scratch);
@@ -150,11 +156,13 @@ static void probrandom(const cvq *v, const float *z, size_t n, nn_rng *r, int *r
     double *until = NN_NEW(scratch, double, v->book.k);
 
     for (size_t i = 0; i < n; i++)
-        length[i] = sqrtf(nn_kern_now->dot(v->book.d, z + i * v->book.d, z + i * v->book.d));
+        length[i] =
+            sqrtf(nn_kern_now->dot(v->book.d, z + i * v->book.d, z + i * v->book.d));
     for (size_t k = 0; k < v->book.k; k++)
         until[k] = nn_rng_double(r);
-    nn_par_run(v->book.k, draw_job, &(drawing){
-        v, z, length, n, until, NN_NEW(scratch, float, n * (size_t)nn_par_threads()), row });
+    nn_par_run(v->book.k, draw_job,
+               &(drawing){ v, z, length, n, until,
+                           NN_NEW(scratch, float, n *(size_t)nn_par_threads()), row });
 }
 
 static void put_row(cvq *v, size_t at, const float *z, size_t i)
@@ -225,15 +233,26 @@ static int settle(void *state, const float *z, const int *index, size_t n,
         const double a = nn_exp(-(double)v->usage->val[j] * k * 10 / (1 - g) - 1e-3);
         float *c = v->book.code->val + j * v->book.d;
         for (size_t i = 0; i < v->book.d; i++)
-            c[i] = (float)((1 - a) * (double)c[i] + a * (double)anchor[j * v->book.d + i]);
+            c[i] =
+                (float)((1 - a) * (double)c[i] + a * (double)anchor[j * v->book.d + i]);
         jumps += a > 0.5;
     }
     return jumps;
 }
 
 const nn_quant nn_quant_cvq = {
-    .name = "cvq", .about = "dead codes drift to vectors of the batch (CVQ-VAE, 2023)",
-    .config_size = sizeof(cvq_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .searches = searches, .build = build, .prepare = nn_book_prepare,
-    .quantise = quantise, .table = nn_book_table, .rows = rows, .start = start, .settle = settle,
+    .name = "cvq",
+    .about = "dead codes drift to vectors of the batch (CVQ-VAE, 2023)",
+    .config_size = sizeof(cvq_config),
+    .settings = settings,
+    .codes = nn_book_codes,
+    .wrong = nn_book_wrong,
+    .searches = searches,
+    .build = build,
+    .prepare = nn_book_prepare,
+    .quantise = quantise,
+    .table = nn_book_table,
+    .rows = rows,
+    .start = start,
+    .settle = settle,
 };

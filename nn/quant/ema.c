@@ -87,14 +87,20 @@ static void scale_code(const ema *v, size_t j)
 static void multiply_sums(ema *v, size_t j)
 {
     for (size_t i = 0; i < v->book.d; i++)
-        v->sum->val[j * v->book.d + i] = v->count->val[j] * v->book.code->val[j * v->book.d + i];
+        v->sum->val[j * v->book.d + i] =
+            v->count->val[j] * v->book.code->val[j * v->book.d + i];
 }
 
 /* N of clusters: the rows that each got, as many as a step brings in all. */
-static void count_clusters(ema *v, const float *z, size_t n, size_t batch, nn_arena *scratch)
+static void count_clusters(ema *v, const float *z, size_t n, size_t batch,
+                           nn_arena *scratch)
 {
     const size_t mark = nn_arena_mark(scratch);
-    const nn_search s = { .n = n, .k = v->book.k, .d = v->book.d, .z = z, .code = v->book.code->val,
+    const nn_search s = { .n = n,
+                          .k = v->book.k,
+                          .d = v->book.d,
+                          .z = z,
+                          .code = v->book.code->val,
                           .index = NN_NEW(scratch, int, n) };
 
     nn_search_nearest(&s, scratch);
@@ -119,7 +125,8 @@ static void start(void *state, const float *z, size_t n, size_t batch,
     nn_rng r = nn_book_rng(clock, v->book.hash);
 
     if (nn_book_rows(v->set->init, v->book.k, batch))
-        nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r, scratch);
+        nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r,
+                     scratch);
     if (nn_book_clusters(v->set->init))
         count_clusters(v, z, n, batch, scratch);
     else
@@ -163,17 +170,27 @@ static int settle(void *state, const float *z, const int *index, size_t n,
     for (size_t i = 0; i < v->book.k * v->book.d; i++)
         v->sum->val[i] = keep * v->sum->val[i] + gain * hit[i];
     divide(v, &m);
-    nn_restart dead = nn_restart_dead(v->book.k, v->book.d, v->count->val, v->set->restart, z, n,
-                                      clock, v->book.hash, v->book.code->val, scratch);
+    nn_restart dead =
+        nn_restart_dead(v->book.k, v->book.d, v->count->val, v->set->restart, z, n, clock,
+                        v->book.hash, v->book.code->val, scratch);
     for (int i = 0; i < dead.rows; i++)
         multiply_sums(v, (size_t)dead.row[i]);
     return dead.rows;
 }
 
 const nn_quant nn_quant_ema = {
-    .name = "ema", .about = "codebook of moving averages (VQ-VAE, 2017)",
-    .config_size = sizeof(ema_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
-    .prepare = nn_book_prepare, .quantise = quantise, .table = nn_book_table, .rows = rows,
-    .start = start, .settle = settle,
+    .name = "ema",
+    .about = "codebook of moving averages (VQ-VAE, 2017)",
+    .config_size = sizeof(ema_config),
+    .settings = settings,
+    .codes = nn_book_codes,
+    .wrong = nn_book_wrong,
+    .searches = nn_book_searches,
+    .build = build,
+    .prepare = nn_book_prepare,
+    .quantise = quantise,
+    .table = nn_book_table,
+    .rows = rows,
+    .start = start,
+    .settle = settle,
 };

@@ -68,7 +68,8 @@ static int columns(const void *config)
 static const char *wrong(const void *config)
 {
     return codes(config) ? NULL
-        : "levels wants 1 to 16 numbers of 3 to 255 with a product below 2^24, like '8 6 5'";
+                         : "levels wants 1 to 16 numbers of 3 to 255 with a product "
+                           "below 2^24, like '8 6 5'";
 }
 
 static void *build(nn_store *s, const char *name, const void *config, int d)
@@ -120,8 +121,15 @@ static void decode(void *state, const int *index, size_t n, float *q)
 }
 
 const nn_quant nn_quant_fsq = {
-    .name = "fsq", .about = "rounding to a fixed grid, no codebook (FSQ, 2023)",
-    .config_size = sizeof(fsq_config), .settings = settings, .codes = codes,
-    .columns = columns, .wrong = wrong, .own_gradient = 1, .build = build, .quantise = quantise,
+    .name = "fsq",
+    .about = "rounding to a fixed grid, no codebook (FSQ, 2023)",
+    .config_size = sizeof(fsq_config),
+    .settings = settings,
+    .codes = codes,
+    .columns = columns,
+    .wrong = wrong,
+    .own_gradient = 1,
+    .build = build,
+    .quantise = quantise,
     .decode = decode,
 };

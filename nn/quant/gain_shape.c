@@ -5,8 +5,8 @@
  *   loss = mean |sg(v) - q|^2 + beta mean |v - sg(q)|^2     g and b are constants
  *
  * bias=false is plain gain-shape: b = 0 and shapes are not centred.  signed: k is that of
- * the largest |<u, S_k>|, 0 .. K-1 as before, and half as many shapes do, because g may be
- * below zero.  Encoding is compress.h's, with its edge cases.
+ * the largest |<u, S_k>|, 0 .. K-1 as before, and half as many shapes do, because g may
+ * be below zero.  Encoding is compress.h's, with its edge cases.
  *
  * What a code is worth does not depend on lengths, so none is out of reach; shapes that
  * nobody uses get a gradient of exactly zero all the same, as in vq.c.  The gradient of
@@ -125,8 +125,16 @@ static int searches(const void *config)
 }
 
 const nn_quant nn_quant_gain_shape = {
-    .name = "gain_shape", .about = "directions as codes; gain and offset per vector",
-    .config_size = sizeof(gain_shape_config), .settings = settings, .codes = codes,
-    .side_information = 1, .searches = searches, .build = build, .quantise = quantise, .table = table,
-    .rows = rows, .start = start,
+    .name = "gain_shape",
+    .about = "directions as codes; gain and offset per vector",
+    .config_size = sizeof(gain_shape_config),
+    .settings = settings,
+    .codes = codes,
+    .side_information = 1,
+    .searches = searches,
+    .build = build,
+    .quantise = quantise,
+    .table = table,
+    .rows = rows,
+    .start = start,
 };

@@ -29,7 +29,8 @@ static const nn_setting settings[] = {
     NN_SET_F(lfq_config, entropy, 0.1, 0, 1e6, "weight of the two entropies"),
     NN_SET_F(lfq_config, gamma, 1, 0, 1e6, "of the second, which spreads the codes"),
     NN_SET_F(lfq_config, tau, 100, 1e-6, 1e6, "inverse temperature of p"),
-    NN_SET_I(lfq_config, group, 9, 1, 12, "bits whose 2^group codes are counted together"),
+    NN_SET_I(lfq_config, group, 9, 1, 12,
+             "bits whose 2^group codes are counted together"),
     NN_SET_END
 };
 

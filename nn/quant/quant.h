@@ -7,13 +7,14 @@
 /* Vector quantisers: every row z_i of (n, D) becomes one of finitely many codes q_i.
  * One file each in nn/quant, one line in quant.def.
  *
- *   z -> [project to `dim`] -> cut into `groups` -> `stages` of one kind on what the stages
+ *   z -> [project to `dim`] -> cut into `groups` -> `stages` of one kind on what the
+ * stages
  *     before left over -> sum, joined -> [project back]
  *
- * What all share lies in quantiser.c: the path above, and the way back, where the gradient
- * of q goes to z once (straight-through or rotated), however many stages there are.  A
- * kind is one stage of one group: it finds the codes of its rows and says what the rows
- * and codes have to pay.
+ * What all share lies in quantiser.c: the path above, and the way back, where the
+ * gradient of q goes to z once (straight-through or rotated), however many stages there
+ * are. A kind is one stage of one group: it finds the codes of its rows and says what the
+ * rows and codes have to pay.
  *
  *   auxiliary loss = weight (sum over stages, mean over groups of a kind's loss)
  *
@@ -149,8 +150,8 @@ size_t nn_quantiser_rows(const nn_quantiser *u, size_t batch);
 void   nn_quantiser_start(nn_quantiser *u, const float *z, size_t n, size_t batch,
                           const nn_quant_clock *clock, nn_arena *scratch);
 
-/* After backward and before the optimiser.  Calls `moved` (may be NULL) for rows that were
- * overwritten.  Returns the number of codes restarted. */
+/* After backward and before the optimiser.  Calls `moved` (may be NULL) for rows that
+ * were overwritten.  Returns the number of codes restarted. */
 int    nn_quantiser_settle(nn_quantiser *u, const nn_quantised *found,
                            const nn_quant_clock *clock,
                            void (*moved)(void *ctx, const nn_quant_moved *m), void *ctx,

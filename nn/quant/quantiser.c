@@ -17,7 +17,8 @@ struct nn_quantiser {
     uint64_t seed, hash;
 };
 
-/* ---- shape -------------------------------------------------------------------------- */
+/* ---- shape --------------------------------------------------------------------------
+ * */
 
 /* Columns that are searched, all groups together. */
 static int inner_columns(const nn_quant_plan *p, int d)
@@ -37,15 +38,16 @@ const char *nn_quant_refuses(const nn_quant_plan *p, int d, char *out, size_t si
     if (wrong)
         snprintf(out, size, "%s", wrong);
     else if (c->groups * c->stages > NN_QUANT_PARTS)
-        snprintf(out, size, "%d groups of %d stages are more than %d codebooks", c->groups,
-                 c->stages, NN_QUANT_PARTS);
+        snprintf(out, size, "%d groups of %d stages are more than %d codebooks",
+                 c->groups, c->stages, NN_QUANT_PARTS);
     else if (inner % c->groups)
         snprintf(out, size, "%d columns cannot be cut into %d groups", inner, c->groups);
     else if (each && inner != each * c->groups)
         snprintf(out, size, "dim = %d, but %s wants %d columns", c->dim, p->kind->name,
                  each * c->groups);
     else if (p->kind->own_gradient && c->transport != NN_STRAIGHT)
-        snprintf(out, size, "transport means nothing to %s, which brings its own gradient",
+        snprintf(out, size,
+                 "transport means nothing to %s, which brings its own gradient",
                  p->kind->name);
     else if (c->transport == NN_ROTATED && inner / c->groups < 2)
         snprintf(out, size, "transport=rotation wants 2 columns or more, not %d",
@@ -68,7 +70,8 @@ static void part_path(const nn_quantiser *u, int part, const char *name, char *o
         snprintf(out, size, "%s.%d.%d", name, group, stage);
 }
 
-nn_quantiser *nn_quantiser_new(nn_store *s, const char *name, const nn_quant_plan *p, int d)
+nn_quantiser *nn_quantiser_new(nn_store *s, const char *name, const nn_quant_plan *p,
+                               int d)
 {
     nn_quantiser *u = NN_NEW0(s->arena, nn_quantiser, 1);
     char path[256], why[256];
@@ -135,7 +138,8 @@ double nn_quantiser_flops(const nn_quantiser *u, double n)
     return 2 * n * nn_quantiser_codes(u) * nn_quantiser_columns(u) * u->parts * searches;
 }
 
-const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out, size_t size)
+const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out,
+                                   size_t size)
 {
     const int stages = u->set->stages, group = part / stages, stage = part % stages;
 
@@ -148,10 +152,12 @@ const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out, s
     return out;
 }
 
-/* ---- forward ------------------------------------------------------------------------ */
+/* ---- forward ------------------------------------------------------------------------
+ * */
 
 /* Stages of this step: all, or the first 1 .. all of them when the draw says so. */
-static int stages_now(const nn_quantiser *u, const nn_tape *t, const nn_quant_clock *clock)
+static int stages_now(const nn_quantiser *u, const nn_tape *t,
+                      const nn_quant_clock *clock)
 {
     const int all = u->set->stages;
 
@@ -175,10 +181,10 @@ static nn_node *plus(nn_tape *t, nn_node *sum, nn_node *x)
     return sum && x ? nn_add(t, sum, x) : sum ? sum : x;
 }
 
-/* One group: its stages quantise what those before left over.  However many there are, the
- * gradient of their sum goes to z once. */
-static nn_node *quantise_group(nn_tape *t, nn_quantiser *u, int group, nn_node *z, int now,
-                               nn_quantised *found, nn_node **loss)
+/* One group: its stages quantise what those before left over.  However many there are,
+ * the gradient of their sum goes to z once. */
+static nn_node *quantise_group(nn_tape *t, nn_quantiser *u, int group, nn_node *z,
+                               int now, nn_quantised *found, nn_node **loss)
 {
     const nn_quant *kind = u->plan.kind;
     nn_node *sum = NULL, *rest = z;
@@ -226,7 +232,8 @@ nn_quantised nn_quantise(nn_tape *t, nn_quantiser *u, nn_node *z,
     return found;
 }
 
-/* ---- without a tape of one's own ---------------------------------------------------- */
+/* ---- without a tape of one's own ----------------------------------------------------
+ * */
 
 /* Values alone, on a tape that lives in `scratch` until the caller rewinds it. */
 static void open_tape(nn_tape *t, nn_arena *scratch)
@@ -296,15 +303,17 @@ void nn_quantiser_decode(nn_quantiser *u, const int *index, size_t n, float *q,
     nn_arena_rewind(scratch, mark);
 }
 
-/* ---- state that no gradient moves --------------------------------------------------- */
+/* ---- state that no gradient moves ---------------------------------------------------
+ * */
 
 size_t nn_quantiser_rows(const nn_quantiser *u, size_t batch)
 {
     return u->plan.kind->rows ? u->plan.kind->rows(u->plan.config, batch) : 0;
 }
 
-/* Each stage starts on what those before it, started already, leave over.  Parts that share
- * start on the first group's first stage, and will be given the rows of all parts. */
+/* Each stage starts on what those before it, started already, leave over.  Parts that
+ * share start on the first group's first stage, and will be given the rows of all parts.
+ * */
 void nn_quantiser_start(nn_quantiser *u, const float *z, size_t n, size_t batch,
                         const nn_quant_clock *clock, nn_arena *scratch)
 {
@@ -386,8 +395,8 @@ int nn_quantiser_settle(nn_quantiser *u, const nn_quantised *found,
             const size_t all = gather_rows(u, found, &z, &index, scratch);
             restarts += settle_part(u, i, z, index, all, clock, moved, ctx, scratch);
         } else if (found->index[i]) {
-            restarts += settle_part(u, i, found->z[i]->val, found->index[i], n, clock, moved,
-                                    ctx, scratch);
+            restarts += settle_part(u, i, found->z[i]->val, found->index[i], n, clock,
+                                    moved, ctx, scratch);
         }
         nn_arena_rewind(scratch, mark);
     }

@@ -7,16 +7,17 @@
  *
  *   E_i = 2/(n D) (q_i - z_i)      dW = sum_i B[k_i]' E_i      db = sum_i E_i
  *
- * Collapse it prevents: one step of W moves every code, dC = -eta (B B' + 1 1') R, where in
- * vq.c a code without rows has no gradient at all.  The price: C lies in an affine image
- * of a frozen cloud, so on fixed features it is a poor quantiser; the encoder has to come
- * towards it.
+ * Collapse it prevents: one step of W moves every code, dC = -eta (B B' + 1 1') R, where
+ * in vq.c a code without rows has no gradient at all.  The price: C lies in an affine
+ * image of a frozen cloud, so on fixed features it is a poor quantiser; the encoder has
+ * to come towards it.
  *
- * q is B[k_i] W + b, not a row looked up in C: the gradient then needs n rows of B instead
- * of K.  Both are the same sum in the same order, so the bits are those of C's row.
+ * q is B[k_i] W + b, not a row looked up in C: the gradient then needs n rows of B
+ * instead of K.  Both are the same sum in the same order, so the bits are those of C's
+ * row.
  *
- * bias: the paper's box has none, its public code does.  train_basis: B learns, too - whether
- * freezing is needed is an open question (spec 7.2). */
+ * bias: the paper's box has none, its public code does.  train_basis: B learns, too -
+ * whether freezing is needed is an open question (spec 7.2). */
 #include <math.h>
 #include <stdio.h>
 
@@ -36,7 +37,8 @@ static const nn_setting settings[] = {
     NN_SET_I(simvq_config, basis_dim, 0, 0, 65536, "d, the columns of B; 0: those of z"),
     NN_SET_B(simvq_config, train_basis, 0, "B learns, too"),
     NN_SET_B(simvq_config, bias, 1, "the whole book can move (b)"),
-    NN_SET_B(simvq_config, legacy, 0, "beta weighs the codebook's term, as in VQGAN's code"),
+    NN_SET_B(simvq_config, legacy, 0,
+             "beta weighs the codebook's term, as in VQGAN's code"),
     NN_SET_END
 };
 
@@ -91,13 +93,21 @@ static nn_part quantise(nn_tape *t, void *state, nn_node *z)
     nn_node *used = nn_gather(t, nn_leaf(t, v->basis), p.index, nn_rows(z));
 
     p.q = nn_book_scaled(t, &v->set->book, nn_linear_apply(t, &v->project, used));
-    p.loss = v->set->legacy ? nn_commit(t, z, p.q, 1, beta) : nn_commit(t, z, p.q, beta, 1);
+    p.loss =
+        v->set->legacy ? nn_commit(t, z, p.q, 1, beta) : nn_commit(t, z, p.q, beta, 1);
     return p;
 }
 
 const nn_quant nn_quant_simvq = {
-    .name = "simvq", .about = "a frozen random codebook behind one linear layer (SimVQ, 2025)",
-    .config_size = sizeof(simvq_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
-    .prepare = prepare, .quantise = quantise, .table = table,
+    .name = "simvq",
+    .about = "a frozen random codebook behind one linear layer (SimVQ, 2025)",
+    .config_size = sizeof(simvq_config),
+    .settings = settings,
+    .codes = nn_book_codes,
+    .wrong = nn_book_wrong,
+    .searches = nn_book_searches,
+    .build = build,
+    .prepare = prepare,
+    .quantise = quantise,
+    .table = table,
 };

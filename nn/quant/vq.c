@@ -10,8 +10,8 @@
  * behind with a gradient of exactly zero, for ever.
  *
  * legacy: VQGAN's public code has beta on the codebook's term and 1 on the encoder's
- * (taming-transformers, legacy=True).  With restart > 0 codes that nobody uses are put where
- * rows are (book.h); usage starts at the fair share n/K. */
+ * (taming-transformers, legacy=True).  With restart > 0 codes that nobody uses are put
+ * where rows are (book.h); usage starts at the fair share n/K. */
 #include "nn/base.h"
 #include "nn/kern/members.h"
 #include "nn/quant/book.h"
@@ -56,7 +56,8 @@ static nn_part quantise(nn_tape *t, void *state, nn_node *z)
     const float beta = (float)v->set->book.beta;
     nn_part p = nn_book_nearest(t, state, z);
 
-    p.loss = v->set->legacy ? nn_commit(t, z, p.q, 1, beta) : nn_commit(t, z, p.q, beta, 1);
+    p.loss =
+        v->set->legacy ? nn_commit(t, z, p.q, 1, beta) : nn_commit(t, z, p.q, beta, 1);
     return p;
 }
 
@@ -74,7 +75,8 @@ static void start(void *state, const float *z, size_t n, size_t batch,
     nn_rng r = nn_book_rng(clock, v->book.hash);
 
     if (nn_book_rows(v->set->init, v->book.k, batch))
-        nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r, scratch);
+        nn_book_fill(v->set->init, v->book.k, v->book.d, v->book.code->val, z, n, &r,
+                     scratch);
     if (v->usage)
         nn_init_constant(v->usage, (float)((double)batch / (double)v->book.k));
 }
@@ -88,16 +90,26 @@ static int settle(void *state, const float *z, const int *index, size_t n,
         return 0;
     nn_members m = nn_code_members(n, v->book.k, index, scratch);
     nn_usage_decay(v->book.k, v->set->decay, &m, v->usage->val);
-    nn_restart dead = nn_restart_dead(v->book.k, v->book.d, v->usage->val, v->set->restart, z, n,
-                                      clock, v->book.hash, v->book.code->val, scratch);
+    nn_restart dead =
+        nn_restart_dead(v->book.k, v->book.d, v->usage->val, v->set->restart, z, n, clock,
+                        v->book.hash, v->book.code->val, scratch);
     *moved = (nn_quant_moved){ v->book.code, dead.row, dead.rows };
     return dead.rows;
 }
 
 const nn_quant nn_quant_vq = {
-    .name = "vq", .about = "codebook trained by gradient (VQ-VAE, 2017)",
-    .config_size = sizeof(vq_config), .settings = settings, .codes = nn_book_codes,
-    .wrong = nn_book_wrong, .searches = nn_book_searches, .build = build,
-    .prepare = nn_book_prepare, .quantise = quantise, .table = nn_book_table, .rows = rows,
-    .start = start, .settle = settle,
+    .name = "vq",
+    .about = "codebook trained by gradient (VQ-VAE, 2017)",
+    .config_size = sizeof(vq_config),
+    .settings = settings,
+    .codes = nn_book_codes,
+    .wrong = nn_book_wrong,
+    .searches = nn_book_searches,
+    .build = build,
+    .prepare = nn_book_prepare,
+    .quantise = quantise,
+    .table = nn_book_table,
+    .rows = rows,
+    .start = start,
+    .settle = settle,
 };
