@@ -45,12 +45,33 @@ void net_set_method(net *n, const char *setting, double value)
     set(n->method->settings, n->method_config, setting, value);
 }
 
+int net_can(const char *model, const char *method)
+{
+    return !ssl_method_find(method)->decodes || nn_model_find(model)->decode != NULL;
+}
+
+/* Decoder and codebook, for methods that want them. */
+static void give_decoder(net *n)
+{
+    const nn_quant *kind = nn_quant_at(0);
+
+    if (!n->method->decodes)
+        return;
+    ck_assert_uint_le(kind->config_size, sizeof n->quant_config);
+    n->model->build_decoder(&n->store, n->backbone);
+    nn_setting_defaults(kind->settings, n->quant_config);
+    set(kind->settings, n->quant_config, "codes", 32);
+    n->objective = (ssl_objective){ .quantiser = { kind, n->quant_config },
+                                    .model = n->model, .model_state = n->backbone };
+}
+
 void net_build(net *n, uint64_t seed)
 {
     size_t pixels = (size_t)n->batch * (size_t)(n->image.h * n->image.w * n->image.c);
 
     n->store = (nn_store){ .arena = &n->forever, .seed = seed };
     n->backbone = n->model->build(&n->store, n->model_config, n->image, &n->r);
+    give_decoder(n);
     ssl_objective_build(&n->objective, &n->store, n->method, n->method_config, n->r);
     n->d = n->objective.d;
     nn_tape_start(&n->tape, &n->step, &n->scratch);
@@ -76,11 +97,14 @@ nn_node *net_loss(net *n, ssl_views *v)
 
     nn_tape_reset(&n->tape);
     nn_store_zero_grad(&n->store);
-    *v = (ssl_views){ .count = 2, .clock = { .epochs = 1, .steps = 1 } };
-    for (int k = 0; k < 2; k++) {
+    *v = (ssl_views){ .count = n->objective.views == 1 ? 1 : 2,
+                      .clock = { .epochs = 1, .steps = 1 } };
+    for (int k = 0; k < v->count; k++) {
         nn_node *x = nn_input(&n->tape, shape, n->view[k], 0);
-        ssl_objective_view(&n->tape, &n->objective, v, k,
-                           n->model->forward(&n->tape, n->backbone, x));
+        nn_node *h = n->method->decodes
+            ? ssl_objective_encode(&n->tape, &n->objective, v, k, x)
+            : n->model->forward(&n->tape, n->backbone, x);
+        ssl_objective_view(&n->tape, &n->objective, v, k, h);
     }
     return ssl_objective_loss(&n->tape, &n->objective, v);
 }

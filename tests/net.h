@@ -11,7 +11,7 @@ typedef struct net {
     nn_tape tape;
     const nn_model *model;
     const ssl_method *method;
-    unsigned char model_config[256], method_config[256];
+    unsigned char model_config[256], method_config[256], quant_config[256];
     void *backbone;
     ssl_objective objective;
     int r, d;
@@ -27,6 +27,9 @@ void net_set_model(net *n, const char *setting, double value);
 void net_set_method(net *n, const char *setting, double value);
 void net_build(net *n, uint64_t seed);
 void net_free(net *n);
+
+/* A method that decodes needs a model that can; a codebook is the first kind's, of 32. */
+int  net_can(const char *model, const char *method);
 
 /* Records both views and the loss on a fresh tape; the views are left in *v. */
 nn_node *net_loss(net *n, ssl_views *v);
