@@ -15,10 +15,21 @@ models()
     "$1" list models | awk '{ print $1 }'
 }
 
+# Autoencoders train a codebook, each another one.
+#
 # resnet8 is wide enough to take tiles of Winograd.  Large steps: when weights hardly move,
 # a gradient that is off in its last bit moves them to the same float.
 run_config()
 {
+    method='{name: simsiam, proj_dim: 16, proj_bn: hidden, pred_hidden: 4}'
+    case $1 in
+        autoencoder)      codes='{name: ema, codes: 24, init: kmeans, restart: 0.5}' ;;
+        autoencoder_toy)  codes='{name: simvq, codes: 24, stages: 2}' ;;
+        mlp_autoencoder)  codes='{name: cvq, codes: 24, metric: cosine}' ;;
+        *)                codes= ;;
+    esac
+    [ -z "$codes" ] || method="{name: vqvae}
+quantiser: $codes"
     case $1 in
         mlp)      width=0.1   optim=sgd        lr=0.5 ;;
         conv3)    width=0.5   optim=lars       lr=5 ;;
@@ -26,7 +37,7 @@ run_config()
         *)        width=0.03  optim=lars_clip  lr=0.5 ;;
     esac
     cat <<END
-method: {name: simsiam, proj_dim: 16, proj_bn: hidden, pred_hidden: 4}
+method: $method
 model: {name: $1, width: $width}
 data: {name: shapes, size: $2}
 augment: {crop: true, flip: 0.5, jitter: 0.8, brightness: 0.4, contrast: 0.4,
