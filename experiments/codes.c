@@ -212,24 +212,57 @@ met_judged ex_codes_judge(const ex_code_figures *f)
 /* ---- by name ------------------------------------------------------------------------
  * */
 
-typedef struct figure { const char *name; size_t at; } figure;
+typedef struct figure { const char *name, *about; size_t at; } figure;
 
-#define OF(name, field) { name, offsetof(ex_code_part, field) }
+#define OF(field) offsetof(ex_code_part, field)
 static const figure figures[] = {
-    OF("code/usage", test.usage), OF("code/usage_max", test.usage_max),
-    OF("code/usage_eps", test.usage_eps), OF("code/used", test.used),
-    OF("code/n", test.n), OF("code/perplexity", test.perplexity),
-    OF("code/perplexity_corrected", test.perplexity_corrected),
-    OF("code/error", loss.error), OF("code/error_relative", loss.relative),
-    OF("code/z_rms", loss.z_rms), OF("code/erank", all.erank),
-    OF("code/erank_used", used.erank), OF("code/participation", all.participation),
-    OF("code/nearest_min", near.min), OF("code/nearest_median", near.median),
-    OF("code/twins", near.twins), OF("code/dead", lives.dead),
-    OF("code/dead_epoch", lives.dead_epoch), OF("code/births", lives.births),
-    OF("code/deaths", lives.deaths), OF("code/life_p50", lives.p50),
-    OF("code/life_p90", lives.p90), OF("code/moved", moved), OF("code/churn", churn),
-    OF("train/code/usage", train.usage), OF("train/code/usage_max", train.usage_max),
-    OF("train/code/perplexity", train.perplexity), OF("train/code/n", train.n),
+    { "code/usage", "share of codes that the test set hits", OF(test.usage) },
+    { "code/usage_max",
+      "what uniform chance would hit with as many vectors", OF(test.usage_max) },
+    { "code/usage_eps",
+      "share of codes with a tenth of a fair share or more", OF(test.usage_eps) },
+    { "code/used", "codes that the test set hits", OF(test.used) },
+    { "code/n", "vectors of the test set", OF(test.n) },
+    { "code/perplexity",
+      "exp of the entropy of their codes, 1 to K", OF(test.perplexity) },
+    { "code/perplexity_corrected",
+      "the same, with what a finite number of vectors hides", OF(test.perplexity_corrected) },
+    { "code/error", "mean squared distance of vectors and codes", OF(loss.error) },
+    { "code/error_relative",
+      "the same over the variance of the vectors", OF(loss.relative) },
+    { "code/z_rms", "root mean square length of the vectors", OF(loss.z_rms) },
+    { "code/erank", "effective rank of the codebook, centred", OF(all.erank) },
+    { "code/erank_used", "the same of codes that were hit", OF(used.erank) },
+    { "code/participation",
+      "participation ratio of the codebook, centred", OF(all.participation) },
+    { "code/nearest_min", "least distance of a code to another", OF(near.min) },
+    { "code/nearest_median",
+      "median distance of a code to the nearest other", OF(near.median) },
+    { "code/twins", "codes closer than 1e-6 to another", OF(near.twins) },
+    { "code/dead", "codes without a hit in 100 training steps", OF(lives.dead) },
+    { "code/dead_epoch",
+      "codes without a hit since the last evaluation", OF(lives.dead_epoch) },
+    { "code/births",
+      "codes hit for the first time, or after 100 steps", OF(lives.births) },
+    { "code/deaths", "codes that had 100 steps without a hit", OF(lives.deaths) },
+    { "code/life_p50", "median life of a code, steps", OF(lives.p50) },
+    { "code/life_p90", "its 90th percentile", OF(lives.p90) },
+    { "code/moved", "share of codes that moved since the last evaluation", OF(moved) },
+    { "code/churn", "share of 4096 test vectors with another code than then", OF(churn) },
+    { "train/code/usage",
+      "share of codes that training hit since the last evaluation", OF(train.usage) },
+    { "train/code/usage_max", "what uniform chance would have hit", OF(train.usage_max) },
+    { "train/code/perplexity", "perplexity of these hits", OF(train.perplexity) },
+    { "train/code/n", "vectors of these steps", OF(train.n) },
+};
+
+static const figure images[] = {
+    { "recon/mse", "mean squared error of test images, pixels 0 to 1",
+      offsetof(met_images, mse) },
+    { "recon/nmse", "the same over the variance of their pixels", offsetof(met_images, nmse) },
+    { "recon/psnr", "peak signal to noise, dB, mean over images", offsetof(met_images, psnr) },
+    { "recon/ssim", "structural similarity, 11 x 11 Gaussian window",
+      offsetof(met_images, ssim) },
 };
 
 int ex_code_figure_count(void)
@@ -240,6 +273,31 @@ int ex_code_figure_count(void)
 const char *ex_code_figure_name(int i)
 {
     return figures[i].name;
+}
+
+const char *ex_code_figure_about(int i)
+{
+    return figures[i].about;
+}
+
+int ex_image_figure_count(void)
+{
+    return (int)NN_COUNT(images);
+}
+
+const char *ex_image_figure_name(int i)
+{
+    return images[i].name;
+}
+
+const char *ex_image_figure_about(int i)
+{
+    return images[i].about;
+}
+
+double *ex_image_figure_at(met_images *m, int i)
+{
+    return (double *)(void *)((char *)m + images[i].at);
 }
 
 double *ex_code_figure_at(ex_code_figures *f, int part, int i)

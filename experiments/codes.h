@@ -92,8 +92,13 @@ met_judged ex_codes_judge(const ex_code_figures *f);
  * 0, the mean over all. */
 int         ex_code_figure_count(void);
 const char *ex_code_figure_name(int i);
+const char *ex_code_figure_about(int i);
 double      ex_code_figure(const ex_code_figures *f, int part, int i);
 double     *ex_code_figure_at(ex_code_figures *f, int part, int i);
+int         ex_image_figure_count(void);                /* "recon/mse" ... */
+const char *ex_image_figure_name(int i);
+const char *ex_image_figure_about(int i);
+double     *ex_image_figure_at(met_images *m, int i);
 void        ex_codes_none(ex_code_figures *f);          /* all NaN */
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/data.h"
+#include "experiments/codes.h"
 #include "experiments/paper.h"
 #include "metrics/met.h"
 #include "nn/model.h"
@@ -25,7 +26,7 @@ static void addons(FILE *out)
 static void models(FILE *out)
 {
     for (int i = 0; i < nn_model_count(); i++)
-        fprintf(out, "%-14s %s\n", nn_model_at(i)->name, nn_model_at(i)->about);
+        fprintf(out, "%-16s %s\n", nn_model_at(i)->name, nn_model_at(i)->about);
 }
 
 static void datasets(FILE *out)
@@ -60,9 +61,13 @@ static void metrics(FILE *out)
 {
     for (int i = 0; i < met_metric_count(); i++) {
         const met_metric *m = met_metric_at(i);
-        fprintf(out, "%-24s %s%s%s\n", m->name, m->about,
+        fprintf(out, "%-26s %s%s%s\n", m->name, m->about,
                 m->reference ? "; reference: " : "", m->reference ? m->reference : "");
     }
+    for (int i = 0; i < ex_code_figure_count(); i++)
+        fprintf(out, "%-26s %s\n", ex_code_figure_name(i), ex_code_figure_about(i));
+    for (int i = 0; i < ex_image_figure_count(); i++)
+        fprintf(out, "%-26s %s\n", ex_image_figure_name(i), ex_image_figure_about(i));
 }
 
 nn_status ex_list(const char *what, FILE *out, nn_err *err)

@@ -303,20 +303,10 @@ void ex_log_memory(ex_log *l)
 /* ---- lines --------------------------------------------------------------------------
  */
 
-static const char *const image_name[] = { "recon/mse", "recon/nmse", "recon/psnr",
-                                          "recon/ssim" };
-enum { IMAGE_FIGURES = NN_COUNT(image_name) };
-
-static void image_figures(const met_images *m, double out[IMAGE_FIGURES])
-{
-    const double figure[IMAGE_FIGURES] = { m->mse, m->nmse, m->psnr, m->ssim };
-    memcpy(out, figure, sizeof figure);
-}
-
 /* Means over the parts, and where there are several, each part's: code/s1/usage. */
 static void add_codes(json_t *line, const ex_run *run, const ex_code_figures *f)
 {
-    double image[IMAGE_FIGURES];
+    met_images images = f->images;
     char name[96], part[16];
 
     if (!run->codes.parts)
@@ -334,9 +324,9 @@ static void add_codes(json_t *line, const ex_run *run, const ex_code_figures *f)
             snprintf(name, sizeof name, "%.*s%s/%s", (int)(leaf - full), full, part, leaf);
             json_object_set_new(line, name, number(ex_code_figure(f, k, i)));
         }
-    image_figures(&f->images, image);
-    for (int i = 0; i < IMAGE_FIGURES; i++)
-        json_object_set_new(line, image_name[i], number(image[i]));
+    for (int i = 0; i < ex_image_figure_count(); i++)
+        json_object_set_new(line, ex_image_figure_name(i),
+                            number(*ex_image_figure_at(&images, i)));
 }
 
 static json_t *metrics_line(const ex_run *run, const ex_epoch *e, const ex_figures *f)
@@ -460,10 +450,8 @@ static void recall_codes(const json_t *line, const ex_run *run, ex_code_figures 
     for (int k = 0; k < f->parts; k++)
         for (int i = 0; i < ex_code_figure_count(); i++)
             *ex_code_figure_at(f, k, i) = figure(line, ex_code_figure_name(i));
-    f->images = (met_images){ .mse = figure(line, "recon/mse"),
-                              .nmse = figure(line, "recon/nmse"),
-                              .psnr = figure(line, "recon/psnr"),
-                              .ssim = figure(line, "recon/ssim") };
+    for (int i = 0; i < ex_image_figure_count(); i++)
+        *ex_image_figure_at(&f->images, i) = figure(line, ex_image_figure_name(i));
     f->restarts = figure(line, "code/restarts");
 }
 
