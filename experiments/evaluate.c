@@ -313,8 +313,8 @@ int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f)
     f->judged =
         met_judge(loss, std >= 0 ? f->z[std] : NAN, erank >= 0 ? f->z[erank] : NAN,
                   e->untrained_erank, e->n, run->d);
-    if (run->codes.parts && e->looked && f->judged.verdict < MET_COMPLETE)
-        f->judged = ex_codes_judge(&f->codes);
+    if (run->codes.parts && e->looked && f->judged.verdict != MET_DIVERGED)
+        f->judged = ex_codes_judge(&f->codes);  /* z, a mean of maps, has any offset */
     return 1;
 }
 

@@ -275,29 +275,40 @@ void ex_progress_note(ex_progress *p, const char *format, ...)
     fflush(p->out);
 }
 
-/* The switches of the method that are not at their default: where to look first when a
- * run has collapsed. */
-static void print_suspects(ex_progress *p, const ex_config *c)
+/* The switches of a section that are not at their default. */
+static int print_switches(ex_progress *p, const ex_section *s, size_t config_size,
+                          int found)
 {
-    const ex_section *s = &c->section[EX_METHOD];
-    void *plain = calloc(1, c->method->config_size + 1);
+    void *plain = calloc(1, config_size + 1);
     char value[64], usually[64];
-    int found = 0;
 
     if (!plain)
-        return;
+        return found;
     nn_setting_defaults(s->table, plain);
     for (int i = 0; i < s->rows; i++) {
         ex_value_text(&s->table[i], s->at, value, sizeof value);
         ex_value_text(&s->table[i], plain, usually, sizeof usually);
         int is_switch = s->table[i].kind == NN_BOOL || s->table[i].kind == NN_CHOICE;
         if (is_switch && strcmp(value, usually) != 0)
-            fprintf(p->out, "%s method.%s=%s (default %s)",
-                    found++ ? "," : "look first at:", s->table[i].name, value, usually);
+            fprintf(p->out, "%s %s.%s=%s (default %s)", found++ ? "," : "look first at:",
+                    s->name, s->table[i].name, value, usually);
     }
-    if (found)
-        fputc('\n', p->out);
     free(plain);
+    return found;
+}
+
+/* Where to look first when a run has collapsed: what keeps codes alive, or the switches
+ * of the method. */
+static void print_suspects(ex_progress *p, const ex_config *c)
+{
+    if (c->quantiser.kind) {
+        fprintf(p->out, "look first at: quantiser.name=%s",
+                c->section[EX_QUANTISER].chosen);
+        print_switches(p, &c->section[EX_QUANTISER], c->quantiser.kind->config_size, 1);
+        fputs("; the report says what to try\n", p->out);
+    } else if (print_switches(p, &c->section[EX_METHOD], c->method->config_size, 0)) {
+        fputc('\n', p->out);
+    }
 }
 
 /* Waiting could be training; making views is worth knowing even where it is hidden. */
