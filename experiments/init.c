@@ -30,6 +30,10 @@ static const struct rule {
     { "probe.", 0, 0, "an online probe" },
     { "target.", 0, 1, "the method's, unless init.part is all" },
     { "predictor.", 0, 1, "the method's, unless init.part is all" },
+    { "decoder.", 0, 1, "the method's, unless init.part is all" },
+    { "quantiser.", 0, 1, "the method's, unless init.part is all" },
+    { "log_var", 0, 1, "the method's, unless init.part is all" },
+    { "codes.", 0, 0, "what a run knew of its codebook" },
 };
 
 void ex_init_help(FILE *f)

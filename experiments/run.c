@@ -258,6 +258,10 @@ void ex_run_start(ex_run *run)
 
     if (!u)
         return;
+    if (c->init.from[0] && c->init.part == EX_INIT_ALL) {       /* the codes were read */
+        ex_codes_turn(&run->codes, NULL, &run->scratch);
+        return;
+    }
     t->mode = NN_BATCH;
     t->record = 0;
     for (int i = 0; i < run->steps && n < wanted; i++) {

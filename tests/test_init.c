@@ -155,6 +155,47 @@ START_TEST(a_checkpoint_of_ours_starts_another_run)
 }
 END_TEST
 
+/* A codebook that was read is not put on the vectors of the first batches again. */
+START_TEST(a_codebook_of_ours_starts_another_run)
+{
+    enum { NUMBERS = 8 * 4 };
+    char file[4300];
+    program_write("codes.yaml", "method: {name: vqvae, reconstruction: gaussian}\n"
+                  "model: {name: mlp_autoencoder, hidden: 6, dim: 4}\n"
+                  "quantiser: {name: vq, codes: 8, init: kmeans, restart: 0.1}\n"
+                  "data: {name: mnist, dir: data}\n"
+                  "augment: {recipe: none}\n"
+                  "optim: {name: sgd, lr: 1.0e-2, momentum: 0, weight_decay: 0}\n"
+                  "metrics: {samples: 12, bank: 12, knn_k: 2, lid_k: 2}\n"
+                  "batch: 12\nepochs: 3\n");
+    ck_assert_int_eq(program("train", "codes.yaml", "--quiet", NULL).exit, 0);
+    snprintf(file, sizeof file, "%s/checkpoints/last.safetensors",
+             program_run_folder("runs"));
+    size_t n;
+    char *bytes = program_bytes(file, &n);
+    program_put("ours.safetensors", bytes, n);
+    const float *was = saved_tensor("ours.safetensors", "quantiser.embedding.weight");
+
+    static const char *const parts[] = { "init.part=backbone", "init.part=all" };
+    for (int all = 0; all < 2; all++) {
+        const char *under = all ? "all" : "backbone";
+        program_result r = program("train", "codes.yaml", "init.from=ours.safetensors",
+                                   parts[all], "optim.lr=1e-12", "seed=1", "--out", under,
+                                   "--quiet", NULL);
+        ck_assert_msg(r.exit == 0, "%s", r.err);
+        snprintf(file, sizeof file, "%s/checkpoints/last.safetensors",
+                 program_run_folder(under));
+        const float *now = saved_tensor(file, "quantiser.embedding.weight");
+        double apart = 0;
+        for (int i = 0; i < NUMBERS; i++)
+            apart = fmax(apart, fabs((double)(now[i] - was[i])));
+        /* such a learning rate moves nothing by more than a rounding of a number near 1 */
+        ck_assert_msg(all ? apart < 1e-6 : apart > 1e-3, "%s: codes %g apart", parts[all],
+                      apart);
+    }
+}
+END_TEST
+
 START_TEST(a_file_counts_by_its_contents)
 {
     char first[4300];
@@ -421,6 +462,7 @@ Suite *suite_init(void)
     tcase_add_test(tc, the_model_alone_leaves_the_heads_random);
     tcase_add_test(tc, a_momentum_target_starts_as_a_copy_of_the_weights_that_were_read);
     tcase_add_test(tc, a_checkpoint_of_ours_starts_another_run);
+    tcase_add_test(tc, a_codebook_of_ours_starts_another_run);
     tcase_add_test(tc, a_file_counts_by_its_contents);
     tcase_add_test(tc, every_misfit_is_named);
     tcase_add_test(tc, two_tensors_of_one_meaning_are_refused);
