@@ -420,6 +420,36 @@ START_TEST(which_stages_are_dropped_follows_step_and_seed)
 }
 END_TEST
 
+/* Rows of a batch: the second code lies far away and is restarted in every step. */
+START_TEST(a_shared_code_restarts_anywhere_whether_stages_are_dropped_or_not)
+{
+    enum { N = 64, STEPS = 200 };
+    int dropped = 0, late = 0;
+    quants u;
+    quants_new(&u, "vq codes=2 stages=2 share=1 stage_dropout=0.5 restart=1 decay=0", 2);
+    const float *z = quants_rows(&u, N, 2, 1);
+    float *code = quants_param(&u, "embedding.weight")->val;
+    nn_node *x;
+    for (long step = 0; step < STEPS; step++) {
+        const nn_quant_clock clock = { .step = step, .steps = 100 * STEPS };
+        code[0] = code[1] = 0;
+        code[2] = code[3] = 1000;
+        nn_quantised found = quants_find_at(&u, z, N, step, &x);
+        ck_assert_int_eq(nn_quantiser_settle(u.it, &found, &clock, NULL, NULL, &u.scratch),
+                         1);
+        if (found.index[1])
+            continue;
+        dropped++;
+        for (int i = N / 2; i < N; i++)
+            late += code[2] == z[2 * i] && code[3] == z[2 * i + 1];
+    }
+    ck_assert_int_gt(dropped, 20);                  /* 50 expected, deviation 6 */
+    /* half of them; four deviations of a fair coin: 2 sqrt(dropped) */
+    ck_assert_msg(fabs(late - dropped / 2.0) <= 2 * sqrt(dropped),
+                  "%d of %d restarts in the second half of the batch", late, dropped);
+}
+END_TEST
+
 /* ---- moving averages --------------------------------------------------------------- */
 
 /* Two codes: all rows sit on the first. */
@@ -1191,6 +1221,7 @@ Suite *suite_quant_traps(void)
     tcase_add_test_raise_signal(c, a_refused_plan_is_a_bug_to_build, SIGABRT);
     tcase_add_test(c, stages_are_dropped_in_training_alone);
     tcase_add_test(c, which_stages_are_dropped_follows_step_and_seed);
+    tcase_add_test(c, a_shared_code_restarts_anywhere_whether_stages_are_dropped_or_not);
     suite_add_tcase(s, c);
 
     c = tcase_create("state");

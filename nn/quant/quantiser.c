@@ -85,7 +85,8 @@ nn_quantiser *nn_quantiser_new(nn_store *s, const char *name, const nn_quant_pla
     u->parts = u->set->groups * u->set->stages;
     u->projects = u->set->dim || u->inner != d;
     u->seed = s->seed;
-    u->hash = nn_hash_name(name);
+    snprintf(path, sizeof path, "%s.stages", name);
+    u->hash = nn_hash_name(path);       /* not the name: a shared book draws by that */
     if (u->projects) {
         snprintf(path, sizeof path, "%s.project_in", name);
         u->in = nn_linear_new(s, path, d, u->inner, NN_BIAS);
