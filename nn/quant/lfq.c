@@ -81,9 +81,10 @@ static nn_part quantise(nn_tape *t, void *state, nn_node *z)
     nn_part p = { .q = nn_sign(t, z, f->scale), .index = index };
 
     for (int i = 0; i < n; i++) {
+        const float *q = p.q->val + (size_t)i * (size_t)c->bits;
         index[i] = 0;
         for (int j = 0; j < c->bits; j++)
-            index[i] = 2 * index[i] + (p.q->val[i * c->bits + j] > 0);
+            index[i] = 2 * index[i] + (q[j] > 0);
     }
     if (c->beta > 0)
         p.loss = nn_commit(t, z, p.q, (float)c->beta, 0);
