@@ -34,7 +34,7 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err);
 void      ex_run_free(ex_run *run);
 
 /* Before the first step of a new run: a codebook that starts from data gets the vectors of
- * the first batches, unless init.from brought the codes, and the watch over them begins. */
+ * the first batches, unless init.from brought the codes; the watch over them begins. */
 void      ex_run_start(ex_run *run);
 
 /* The forward passes of every view and the loss, recorded on a tape.  n images of each

@@ -189,7 +189,7 @@ START_TEST(a_codebook_of_ours_starts_another_run)
         double apart = 0;
         for (int i = 0; i < NUMBERS; i++)
             apart = fmax(apart, fabs((double)(now[i] - was[i])));
-        /* such a learning rate moves nothing by more than a rounding of a number near 1 */
+        /* such a learning rate moves nothing by more than a rounding near 1 */
         ck_assert_msg(all ? apart < 1e-6 : apart > 1e-3, "%s: codes %g apart", parts[all],
                       apart);
     }
