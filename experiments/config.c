@@ -468,6 +468,26 @@ static nn_status check_starts(const ex_reader *r, const ex_config *c)
     return NN_OK;
 }
 
+/* A method of one view has no second for a regulariser. */
+static nn_status check_views(const ex_reader *r, const ex_config *c)
+{
+    const int views = ssl_view_count(c->method, c->method_config);
+    char at[EX_PLACE], or[96] = "";
+
+    for (int i = 0; i < ssl_addon_count(); i++) {
+        const ex_section *s = &c->section[EX_SECTIONS + i];
+        if (!s->table || ssl_addon_views(ssl_addon_at(i), s->at) <= views)
+            continue;
+        if (ex_find_row(s->table, "views") >= 0)
+            snprintf(or, sizeof or, ", or set %.60s.views=first", s->name);
+        return nn_fail(r->err, NN_ECONFIG,
+                       "%s: %s reads two views of an image, but %s makes one; leave it"
+                       " out%s", ex_place(r->file, s->chosen_mark, at, sizeof at),
+                       s->name, c->method->name, or);
+    }
+    return NN_OK;
+}
+
 /* lr and base_lr say the same thing in two ways; 0 means "not given". */
 static nn_status resolve_lr(const ex_reader *r, ex_config *c)
 {
@@ -483,6 +503,7 @@ static nn_status resolve_lr(const ex_reader *r, ex_config *c)
                        ex_place(r->file, lr, a, sizeof a),
                        ex_place(r->file, base, b, sizeof b));
     NN_TRY(check_warmup(r, c));
+    NN_TRY(check_views(r, c));
     NN_TRY(check_starts(r, c));
     return opt_settle(c->optimiser, &c->optim, r->err);
 }

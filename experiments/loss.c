@@ -128,7 +128,7 @@ static nn_status count_files(task *t, nn_err *err)
     const int predicts = t->method && t->method->predict;
 
     t->views = t->method ? ssl_view_count(t->method, t->config)
-        : t->addon->views ? t->addon->views(t->config) : 2;
+                         : ssl_addon_views(t->addon, t->config);
     if (t->addon && t->files == 2)      /* one that reads the first alone */
         t->views = 2;
     if (t->files == t->views || (predicts && t->files == 2 * t->views))
@@ -144,6 +144,10 @@ static nn_status count_files(task *t, nn_err *err)
 static nn_status understand(task *t, const ex_loss_options *o, nn_err *err)
 {
     NN_TRY(find(t, o->word[0], err));
+    if (t->method && t->method->decodes)
+        return nn_fail(err, NN_ECONFIG, "command line: the loss of %s is one of images, which"
+                       " embeddings do not tell; 'fullrank quantise' has the figures of"
+                       " its codes", t->name);
     for (int i = 1; i < o->words; i++)
         if (is_setting(o->word[i]))
             NN_TRY(set(t, o->word[i], err));

@@ -58,3 +58,8 @@ const ssl_addon *ssl_addon_find(const char *name)
             return added[i];
     return NULL;
 }
+
+int ssl_addon_views(const ssl_addon *a, const void *config)
+{
+    return a->views ? a->views(config) : 2;
+}

@@ -90,6 +90,7 @@ const ssl_method *ssl_method_find(const char *name);
 int              ssl_addon_count(void);
 const ssl_addon *ssl_addon_at(int i);
 const ssl_addon *ssl_addon_find(const char *name);
+int              ssl_addon_views(const ssl_addon *a, const void *config);
 
 /* p of view k: v->p[k] where it was given, otherwise the predictor is run on z; z itself
  * without predictor.  Ask once for each view: every call runs it anew. */

@@ -185,6 +185,12 @@ static const mistake mistakes[] = {
     { "method: {name: simsiam}\nepochs: 10\nadd: [ldreg]\n",
       "default: add.ldreg.start_epoch is 10, but the run has 10 epochs, so it would never"
       " start; add.ldreg.start_epoch=0 starts at once" },
+    { "method: {name: vqvae}\nmodel: {name: autoencoder}\nadd:\n  - vicreg\n",
+      "a.yaml:4: add.vicreg reads two views of an image, but vqvae makes one; leave it"
+      " out" },
+    { "method: {name: vqvae}\nmodel: {name: autoencoder}\nadd: [{tregs: {gamma: 1}}]\n",
+      "a.yaml:3: add.tregs reads two views of an image, but vqvae makes one; leave it out,"
+      " or set add.tregs.views=first" },
 
     /* together with the data */
     { "method: {name: simsiam}\ndata: {name: shapes, size: 40}\nbatch: 41\n",

@@ -501,6 +501,15 @@ START_TEST(what_is_no_such_file_gets_one_line_and_5)
 }
 END_TEST
 
+START_TEST(a_loss_of_images_is_refused)
+{
+    put_floats("x.npy", 4, 2, hadamard);
+    refused(program("loss", "vqvae", "x.npy", NULL), 2,
+            "command line: the loss of vqvae is one of images, which embeddings do not tell;"
+            " 'fullrank quantise' has the figures of its codes");
+}
+END_TEST
+
 /* Whitening over one channel would divide by nothing.  Two are enough. */
 START_TEST(intl_of_one_column_gets_one_line_and_5)
 {
@@ -627,6 +636,7 @@ Suite *suite_loss(void)
     tcase_add_loop_test(tc, a_damaged_file_gets_one_line_and_5, 0,
                         (int)(sizeof damaged / sizeof *damaged));
     tcase_add_test(tc, what_is_no_such_file_gets_one_line_and_5);
+    tcase_add_test(tc, a_loss_of_images_is_refused);
     tcase_add_test(tc, intl_of_one_column_gets_one_line_and_5);
     tcase_add_test(tc, numbers_that_are_none_are_named_by_row_and_column);
     tcase_add_test(tc, a_loss_that_is_no_number_ends_with_4);
