@@ -355,9 +355,13 @@ static nn_status write_file(const char *file, const char *descr,
     size_t n = 1;
     const mode_t mask = umask(0);
     const size_t size = strlen(file) + sizeof ".XXXXXX";
-    char *part = malloc(size);
+    struct stat st;
 
     umask(mask);
+    if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))   /* a device would be replaced */
+        return nn_fail(err, NN_ERUN, "%s: cannot be written: %s", file,
+                       S_ISDIR(st.st_mode) ? "is a folder" : "is not a regular file");
+    char *part = malloc(size);
     for (int i = 0; i < shape->dims; i++)
         n *= (size_t)shape->dim[i];
     NN_NEED(part, "out of memory for a file name of %zu bytes", size);

@@ -146,13 +146,37 @@ static nn_status whole_number(const char *option, const char *text, int least, i
     return NN_OK;
 }
 
+/* A result never replaces another, nor what it was made from. */
+static nn_status check_files(const ex_quantise_task *t, nn_err *err)
+{
+    const ex_quantise_options *o = t->o;
+    const char *const to[] = { o->indices, o->decoded, o->codebook };
+
+    for (size_t i = 0; i < NN_COUNT(to); i++) {
+        int twice = to[i] && strcmp(to[i], t->file) == 0;
+        for (size_t j = 0; j < i && to[i]; j++)
+            twice |= to[j] && strcmp(to[i], to[j]) == 0;
+        for (int j = 0; j < o->books && to[i]; j++)
+            twice |= strcmp(to[i], o->book[j]) == 0;
+        if (twice)
+            return nn_fail(err, NN_ECONFIG, "command line: %.200s is named twice; a result"
+                           " wants a file of its own", to[i]);
+    }
+    return NN_OK;
+}
+
 static nn_status check_options(ex_quantise_task *t, nn_err *err)
 {
+    const nn_quant *kind = nn_quant_find(t->name);
     const ex_quantise_options *o = t->o;
     const char *of_run = o->split ? "split" : o->checkpoint ? "checkpoint" : NULL;
     const char *of_fit = o->rounds ? "rounds" : o->seed ? "seed"
         : o->codebook ? "codebook-out" : NULL;
 
+    if (kind && kind->side_information)
+        return nn_fail(err, NN_ECONFIG, "command line: %s keeps more of a vector than its"
+                       " code; only its runs can be quantised: fullrank quantise RUN",
+                       t->name);
     if (of_run)
         return nn_fail(err, NN_ECONFIG, "command line: --%s is of a run, not of %s",
                        of_run, t->name);
@@ -176,6 +200,7 @@ static nn_status check_options(ex_quantise_task *t, nn_err *err)
     if (!t->several && o->books > 1)
         return nn_fail(err, NN_ECONFIG, "command line: %s takes one --codebook, not %d;"
                        " rvq takes one for every stage", t->name, o->books);
+    NN_TRY(check_files(t, err));
     t->rounds = ROUNDS;
     NN_TRY(whole_number("fit", o->fit, 1, MOST_FIT, &t->fit, err));
     NN_TRY(whole_number("rounds", o->rounds, 0, 10000, &t->rounds, err));

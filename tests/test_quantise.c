@@ -476,6 +476,15 @@ static const struct misuse {
       "command line: no setting 'jabberwocky' in vq; known are metric" },
     { { "unit", "x.npy", "metric=unit" }, 2,
       "command line: no setting 'metric' in unit; it has none" },
+    { { "gain_shape", "x.npy", "--codebook", "c.npy" }, 2, "command line: gain_shape keeps"
+      " more of a vector than its code; only its runs can be quantised: fullrank quantise"
+      " RUN" },
+    { { "fsq", "x.npy", "-o", "y.npy", "--decode", "y.npy" }, 2,
+      "command line: y.npy is named twice; a result wants a file of its own" },
+    { { "fsq", "x.npy", "--decode", "x.npy" }, 2,
+      "command line: x.npy is named twice; a result wants a file of its own" },
+    { { "vq", "x.npy", "--codebook", "c.npy", "-o", "c.npy" }, 2,
+      "command line: c.npy is named twice; a result wants a file of its own" },
     { { "vq", "x.npy", "metric=manhattan" }, 2,
       "command line: metric is one of euclid, cosine, unit, not 'manhattan'" },
     { { "rvq", "x.npy", "stages=3", "--codebook", "stages.npy" }, 2,
@@ -561,6 +570,11 @@ START_TEST(what_cannot_be_written_leaves_what_was_there)
                     "--json", NULL), 1,
             "no/i.npy: cannot be written: No such file or directory");
     ck_assert_int_eq(mkdir("out", 0700), 0);
+    refused(program("quantise", "vq", "x.npy", "--codebook", "c.npy", "-o", "out", NULL), 1,
+            "out: cannot be written: is a folder");
+    ck_assert_int_eq(mkfifo("pipe", 0600), 0);
+    refused(program("quantise", "vq", "x.npy", "--codebook", "c.npy", "-o", "pipe", NULL),
+            1, "pipe: cannot be written: is not a regular file");
     program_write("out/i.npy", "as it was");
     program_most_bytes = 64;
     program_result r = program("quantise", "vq", "x.npy", "--codebook", "c.npy", "-o",
