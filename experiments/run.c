@@ -59,6 +59,17 @@ static nn_status check_shapes(const ex_config *c, nn_image_shape in, nn_err *err
                    c->source->name, in.h, in.w);
 }
 
+/* The setting of the codebook that a reason names, or else its name. */
+static const char *guilty(const ex_config *c, const char *why)
+{
+    const ex_section *s = &c->section[EX_QUANTISER];
+
+    for (int i = 0; i < s->rows; i++)
+        if (s->mark[i].from >= EX_FILE && strstr(why, s->table[i].name))
+            return s->table[i].name;
+    return "name";
+}
+
 static nn_status check_codes(const ex_config *c, int r, nn_err *err)
 {
     char at[512], why[256];
@@ -66,7 +77,7 @@ static nn_status check_codes(const ex_config *c, int r, nn_err *err)
     if (!nn_quant_refuses(&c->quantiser, r, why, sizeof why))
         return NN_OK;
     return nn_fail(err, NN_ECONFIG, "%s: quantiser %s on %d columns (model %s): %s",
-                   ex_config_where(c, EX_QUANTISER, "name", at, sizeof at),
+                   ex_config_where(c, EX_QUANTISER, guilty(c, why), at, sizeof at),
                    c->quantiser.kind->name, r, c->model->name, why);
 }
 
@@ -82,7 +93,8 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
                        " lower batch or raise %s",
                        ex_config_where(c, EX_TOP, "batch", at, sizeof at), c->top.batch,
                        c->source->name, run->train.n,
-                       c->source->package || c->data.limit ? "data.limit" : "data.size");
+                       c->source->package || c->data.limit == run->train.n ? "data.limit"
+                                                                           : "data.size");
     if (run->test.n < 2)
         return nn_fail(err, NN_ECONFIG,
                        "%s: %d held-out images are too few to measure"

@@ -311,6 +311,12 @@ static void write_trace(const job *j, const nn_watch *w, char *says, size_t size
     free(text);
 }
 
+/* Which of the two the user has to lower. */
+static const char *rate_key(const job *j)
+{
+    return j->config.optim.lr > 0 ? "optim.lr" : "optim.base_lr";
+}
+
 /* The loss or a gradient is not finite: the step is done again, watched, to name the
  * operator that it came from; with --debug-nan every operator goes to a file. */
 static nn_status diverged(job *j, const data_batch *b, const ex_step *done)
@@ -336,11 +342,11 @@ static nn_status diverged(job *j, const data_batch *b, const ex_step *done)
     nn_arena_free(&own);
     return nn_fail(j->err, NN_EDIVERGED,
                    "%s in epoch %d, step %d of %d, at a learning rate of %g; it came from %s;"
-                   " try a smaller optim.base_lr or a longer optim.warmup_epochs; the last"
+                   " try a smaller %s or a longer optim.warmup_epochs; the last"
                    " good checkpoint is %s/" EX_LAST " (epoch %d, step %d); %s", what,
                    j->at.epoch + 1, j->at.step + 1, j->run.steps, done->lr, where,
-                   j->folder.checkpoints, j->saver.saved.epoch + 1, j->saver.saved.step,
-                   more);
+                   rate_key(j), j->folder.checkpoints, j->saver.saved.epoch + 1,
+                   j->saver.saved.step, more);
 }
 
 /* What later steps will need; returns the seconds it took. */
@@ -432,10 +438,10 @@ static nn_status evaluate_epoch(job *j, ex_epoch *e, int last)
     if (v == MET_DIVERGED)
         return nn_fail(j->err, NN_EDIVERGED,
                        "%s after epoch %d, at a learning rate of %g; try"
-                       " a smaller optim.base_lr or a longer optim.warmup_epochs; the last"
+                       " a smaller %s or a longer optim.warmup_epochs; the last"
                        " good checkpoint is %s/" EX_LAST " (epoch %d, step %d)",
-                       j->figures.judged.why, e->epoch, e->lr, j->folder.checkpoints,
-                       j->saver.saved.epoch + 1, j->saver.saved.step);
+                       j->figures.judged.why, e->epoch, e->lr, rate_key(j),
+                       j->folder.checkpoints, j->saver.saved.epoch + 1, j->saver.saved.step);
     j->at.collapsed = v == MET_HEALTHY ? 0 : j->at.collapsed + 1;
     int stop = alarm_stops(j);
     if (!probe(j, last || stop)) {

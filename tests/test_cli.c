@@ -518,6 +518,11 @@ START_TEST(a_loss_that_is_not_a_number_ends_with_4)
     ck_assert_msg(strstr(r.err, "the loss is not a number in epoch ") == r.err, "%s",
                   r.err);
     ck_assert_ptr_nonnull(strstr(r.err, "try a smaller optim.base_lr"));
+    r = program("train", "a.yaml", "optim.lr=1e6", "optim.base_lr=0",
+                "optim.weight_decay=1000", NULL);
+    ck_assert_ptr_nonnull(strstr(r.err, "try a smaller optim.lr"));
+    program_remove("runs");
+    r = trained("optim.base_lr=1e6", "optim.weight_decay=1000");
 
     const char *folder = program_run_folder("runs");
     json_t *s = program_json(folder, "status.json");
