@@ -202,11 +202,16 @@ void ex_codes_close(ex_codes_look *l, nn_arena *scratch)
 
 met_judged ex_codes_judge(const ex_code_figures *f)
 {
-    met_judged worst = { .verdict = MET_HEALTHY };
+    int worst = 0;
 
-    for (int i = 0; i < f->parts && worst.verdict == MET_HEALTHY; i++)
-        worst = met_judge_codes(&f->part[i].test);
-    return worst;
+    for (int i = 1; i < f->parts; i++)          /* all of one size and as many vectors */
+        if (f->part[i].test.used < f->part[worst].test.used)
+            worst = i;
+    met_judged j = met_judge_codes(&f->part[worst].test);
+    const size_t said = strlen(j.why);
+    if (f->parts > 1)
+        snprintf(j.why + said, sizeof j.why - said, " (the least of %d parts)", f->parts);
+    return j;
 }
 
 /* ---- by name ------------------------------------------------------------------------

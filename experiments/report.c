@@ -65,7 +65,9 @@ static void add_notes(ex_record *r)
     double linear = ex_number_of(last, "eval/linear");
     double linear_untrained = ex_number_of(base, "untrained_linear");
 
-    if (strcmp(state, "finished") == 0 && epoch < epochs)
+    if (strcmp(state, "finished") == 0 && *message)     /* by alarm.action=stop */
+        ex_record_note(r, "%s", message);
+    else if (strcmp(state, "finished") == 0 && epoch < epochs)
         ex_record_note(r, "the run says it has finished %.0f epochs, but its metrics end "
                        "at epoch %.0f", epochs, epoch);
     else if (strcmp(state, "running") == 0)

@@ -842,6 +842,13 @@ START_TEST(a_finished_run_whose_metrics_end_early_says_so)
     ck_assert_ptr_nonnull(strstr(table, "the run says it has finished 5 epochs, but its "
                                         "metrics end at epoch 2"));
     free(table);
+    put(healthy, "status.json",
+        with(with(status_text, "\"epochs\":2", "\"epochs\":5"), "\"message\":\"\"",
+             "\"message\":\"stopped by alarm.action=stop: bad\""));
+    ck_assert_int_eq(report_on(1, run, &table, &err), NN_OK);
+    ck_assert_ptr_nonnull(strstr(table, ": stopped by alarm.action=stop: bad\n"));
+    ck_assert_ptr_null(strstr(table, "says it has finished"));
+    free(table);
 }
 END_TEST
 

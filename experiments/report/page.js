@@ -88,7 +88,8 @@ function card(r, i)
         : `${s} at ${finite(done) ? done : '–'} of ${finite(all) ? all : '–'}`)),
     el('p', { class: 'verdict' }, `${VERDICTS[kind].sign} ${word}`),
     lastOf(r, 'why') ? el('p', { class: 'why' }, lastOf(r, 'why')) : null,
-    el('p', { class: 'meaning' }, VERDICTS[kind].means),
+    el('p', { class: 'meaning' }, kind === 'healthy' && hasCodes(r) ? HEALTHY_CODES
+      : VERDICTS[kind].means),
     causes(r, kind), ...(epochsOf(r).length ? gauges(r) : []), strip(r),
     notes.length ? el('ul', { class: 'notes' }, ...notes) : null);
 }

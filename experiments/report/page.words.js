@@ -1,6 +1,9 @@
 /* What the page says: the verdicts, and for every metric its name, its digits and one
  * sentence on how to read it. */
 
+/* Of a run with a codebook, whose verdict says nothing of the space. */
+const HEALTHY_CODES = 'At least half as many codes are chosen as chance would reach.';
+
 const VERDICTS = {
   healthy: { sign: '✓',
     means: 'Images stay apart, and the directions of the space are in use.' },
