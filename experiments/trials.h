@@ -51,7 +51,8 @@ void      ex_trials_free(ex_trials *t);
  *   status.KEY     a number of status.json, a.b.c for nested ones; `baseline.` may be left
  *                  out
  *   exit           the exit code: 3 stopped by its alarm, 4 diverged
- *   collapsed      1: the last verdict is a collapse, else 0
+ *   collapsed      1: the last verdict is a collapse, of z; else 0, as for a
+ *                  codebook that dies: code/usage tells of that
  *
  * NaN where the file says null, and for epochs that a run which ended early did not reach.
  * NN_ECONFIG for what is not there, beginning with `where`. */
