@@ -32,6 +32,9 @@ static nn_status check_options(look *l, nn_err *err)
     if (of_file)
         return nn_fail(err, NN_ECONFIG, "command line: --%s goes with METHOD X.npy, not"
                        " with a run", of_file);
+    if (o->indices && o->codebook && strcmp(o->indices, o->codebook) == 0)
+        return nn_fail(err, NN_ECONFIG, "command line: %.200s is named twice; a result"
+                       " wants a file of its own", o->indices);
     l->train_split = o->split && strcmp(o->split, "train") == 0;
     if (o->split && !l->train_split && strcmp(o->split, "test") != 0)
         return nn_fail(err, NN_ECONFIG, "command line: --split is test or train, not"

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "experiments/codes.h"
 #include "metrics/code.h"
 #include "metrics/image.h"
 #include "nn/rng.h"
@@ -212,27 +211,6 @@ static met_judged judged(size_t k, size_t used, float hits)
     free(count);
     return met_judge_codes(&u);
 }
-
-START_TEST(of_several_parts_the_one_that_uses_fewest_is_told)
-{
-    static const float hit = 1000;
-    ex_code_figures f = { .parts = 3 };
-    for (int i = 0; i < 3; i++) {
-        float count[8] = { 0 };
-        for (int k = 0; k < (int[]){ 7, 5, 6 }[i]; k++)
-            count[k] = hit;
-        f.part[i].test = met_code_usage(8, count);
-    }
-    ck_assert_int_eq(ex_codes_judge(&f).verdict, MET_HEALTHY);
-    ck_assert_str_eq(ex_codes_judge(&f).why,
-                     "5 of 8 codes used, chance would reach 8 (the least of 3 parts)");
-    f.part[0].test.used = 3;
-    f.part[2].test.used = 2;
-    ck_assert_int_eq(ex_codes_judge(&f).verdict, MET_CODEBOOK);
-    ck_assert_str_eq(ex_codes_judge(&f).why,
-                     "2 of 8 codes used, chance would reach 8 (the least of 3 parts)");
-}
-END_TEST
 
 START_TEST(a_codebook_dies_below_half_of_chance)
 {
@@ -797,7 +775,6 @@ Suite *suite_codes(void)
     tcase_add_test(tc, a_tenth_of_a_fair_share_is_not_use);
     tcase_add_test(tc, bins_are_centred_on_powers_of_two);
     tcase_add_test(tc, without_a_vector_nothing_is_said);
-    tcase_add_test(tc, of_several_parts_the_one_that_uses_fewest_is_told);
     tcase_add_test(tc, a_codebook_dies_below_half_of_chance);
     tcase_add_loop_test(tc, ranks_of_the_codebook_agree_with_numpy, 0,
                         sizeof ranked / sizeof *ranked);

@@ -681,6 +681,27 @@ START_TEST(codes_of_a_run_are_those_of_its_log)
 }
 END_TEST
 
+START_TEST(a_run_of_several_parts_is_judged_by_the_one_that_uses_fewest)
+{
+    char says[96];
+    const char *run = train(trained[2].config);
+    const json_t *lines = program_lines(run, "metrics.jsonl");
+    const json_t *line = json_array_get(lines, json_array_size(lines) - 1);
+    const json_t *parts = json_object_get(QUANTISE(run), "parts"), *one;
+    double least = trained[2].k, most = 0;
+    size_t i;
+
+    json_array_foreach(parts, i, one) {
+        least = fmin(least, number(one, "code/used"));
+        most = fmax(most, number(one, "code/used"));
+    }
+    ck_assert_msg(least < most, "all parts use %g codes: nothing to tell apart", most);
+    snprintf(says, sizeof says, "%g of 8 codes used, chance would reach 8 (the least of 4"
+             " parts)", least);
+    ck_assert_str_eq(json_string_value(json_object_get(line, "why")), says);
+}
+END_TEST
+
 /* Of the checkpoint's tensors: groups and their stages in order. */
 START_TEST(exported_codes_of_several_parts_are_those_of_the_checkpoint)
 {
@@ -735,6 +756,8 @@ START_TEST(the_training_images_of_a_run_have_codes_as_well)
             "command line: --split is test or train, not 'both'");
     refused(program("quantise", run, "--codebook", "c.npy", NULL), 2,
             "command line: --codebook goes with METHOD X.npy, not with a run");
+    refused(program("quantise", run, "-o", "q.npy", "--export-codebook", "q.npy", NULL), 2,
+            "command line: q.npy is named twice; a result wants a file of its own");
     refused(program("quantise", run, "--decode", "q.npy", NULL), 2,
             "command line: --decode goes with METHOD X.npy, not with a run");
     ck_assert_int_eq(program("quantise", run, "--checkpoint", "no", NULL).exit, 6);
@@ -784,6 +807,7 @@ Suite *suite_quantise(void)
     tcase_add_test(tc, what_cannot_be_written_leaves_what_was_there);
     tcase_add_loop_test(tc, codes_of_a_run_are_those_of_its_log, 0,
                         (int)(sizeof trained / sizeof *trained));
+    tcase_add_test(tc, a_run_of_several_parts_is_judged_by_the_one_that_uses_fewest);
     tcase_add_test(tc, exported_codes_of_several_parts_are_those_of_the_checkpoint);
     tcase_add_test(tc, exported_codes_of_simvq_are_behind_the_projection);
     tcase_add_test(tc, the_training_images_of_a_run_have_codes_as_well);
