@@ -7,8 +7,18 @@
 #include "nn/base.h"
 #include "nn/quant/search.h"
 
-/* ---- the watch ----------------------------------------------------------------------
- * */
+/* Distances between codes take K^2 d operations, a second at this K and 32 columns; in
+ * larger books they are not known. */
+enum { MOST_NEAR = 1 << 15 };
+
+/* ---- the watch --------------------------------------------------------------------- */
+
+static float *table(nn_store *s, int part, const char *what, size_t rows, size_t cols)
+{
+    char name[64];
+    snprintf(name, sizeof name, "codes.%d.%s", part, what);
+    return nn_store_add(s, name, NN_BUFFER, nn_shape2((int)rows, (int)cols))->val;
+}
 
 static float *buffer(nn_store *s, int part, const char *what, size_t n)
 {
@@ -29,13 +39,24 @@ ex_codes ex_codes_of(nn_store *s, nn_quantiser *u)
         p->life = (met_life){ c.k, buffer(s, i, "last_hit", c.k),
                               buffer(s, i, "born", c.k), buffer(s, i, "tally", 2) };
         if (nn_quantiser_has_book(u))
-            p->before = buffer(s, i, "before", c.k * c.d);
+            p->before = table(s, i, "before", c.k, c.d);
         p->probe = buffer(s, i, "probe", EX_PROBED);
         for (int j = 0; j < EX_PROBED; j++)
             p->probe[j] = -1;
     }
+    c.count = NN_NEW(s->arena, uint32_t, c.k);
     c.epoch = nn_store_add(s, "codes.epoch", NN_BUFFER, nn_shape1(EX_TOLD))->val;
     return c;
+}
+
+/* Whole numbers first: a float that counts by ones stands still at 2^24. */
+static void add_hits(const ex_codes *c, const int *index, size_t n, float *hits)
+{
+    memset(c->count, 0, sizeof *c->count * c->k);
+    for (size_t i = 0; i < n; i++)
+        c->count[index[i]]++;
+    for (size_t j = 0; j < c->k; j++)
+        hits[j] += (float)c->count[j];
 }
 
 void ex_codes_step(ex_codes *c, const nn_quantised *found, long step, int restarts)
@@ -44,8 +65,8 @@ void ex_codes_step(ex_codes *c, const nn_quantised *found, long step, int restar
 
     for (int i = 0; i < c->parts; i++) {
         ex_codes_part *p = &c->part[i];
-        for (size_t j = 0; found->index[i] && j < n; j++)
-            p->hits[found->index[i][j]]++;
+        if (found->index[i])
+            add_hits(c, found->index[i], n, p->hits);
         met_life_step(&p->life, found->index[i], found->index[i] ? n : 0,
                       (size_t)step + 1);
     }
@@ -72,8 +93,7 @@ void ex_codes_turn(ex_codes *c, const ex_code_figures *f, nn_arena *scratch)
     c->epoch[EX_RESTARTS] = c->epoch[EX_STEPS] = 0;
 }
 
-/* ---- an evaluation ------------------------------------------------------------------
- * */
+/* ---- an evaluation ----------------------------------------------------------------- */
 
 ex_codes_look ex_codes_open(ex_codes *c, ex_code_figures *f, met_image_size size,
                             nn_arena *a)
@@ -109,8 +129,7 @@ void ex_codes_see(ex_codes_look *l, const nn_quantised *found, size_t images,
 
     for (int i = 0; i < l->codes->parts; i++) {
         const int *index = found->index[i];
-        for (size_t j = 0; j < n; j++)
-            l->count[i][index[j]]++;
+        add_hits(l->codes, index, n, l->count[i]);
         for (size_t j = 0; j < n && l->seen + j < EX_PROBED; j++)
             l->figures->probe[(size_t)i * EX_PROBED + l->seen + j] = index[j];
         met_code_add(&l->sum[i], n, found->z[i]->val, found->code[i]->val, scratch);
@@ -159,12 +178,15 @@ static void measure_book(const ex_codes *c, int part, const float *count, ex_cod
                          nn_arena *scratch)
 {
     const float *book = nn_quantiser_book(c->quantiser, part, scratch);
-    float *dist = NN_NEW(scratch, float, c->k);
+    const int near = c->k <= MOST_NEAR;
+    float *dist = NN_NEW(scratch, float, near ? c->k : 0);
 
     p->all = met_code_rank(c->k, c->d, book, NULL, scratch);
     p->used = met_code_rank(c->k, c->d, book, count, scratch);
     const double moved = met_code_moved(c->k, c->d, c->part[part].before, book, scratch);
     p->moved = steps_since(c) ? moved : (double)NAN;
+    if (!near)
+        return;
     nn_search_neighbours(c->k, c->d, book, dist, scratch);
     for (size_t j = 0; j < c->k; j++)
         dist[j] = sqrtf(dist[j]);
@@ -214,8 +236,7 @@ met_judged ex_codes_judge(const ex_code_figures *f)
     return j;
 }
 
-/* ---- by name ------------------------------------------------------------------------
- * */
+/* ---- by name ----------------------------------------------------------------------- */
 
 typedef struct figure { const char *name, *about; size_t at; } figure;
 

@@ -26,6 +26,7 @@ typedef struct ex_codes {
     int parts;
     size_t k, d;                        /* of each part */
     ex_codes_part part[NN_QUANT_PARTS];
+    uint32_t *count;                    /* (K): hits of a batch, while they are counted */
     float *epoch;                       /* (EX_TOLD) */
 } ex_codes;
 

@@ -242,9 +242,14 @@ void ex_run_reserve(ex_run *run, const data_batch *b)
     t->profile = before.profile;
 }
 
+/* Neither momentum nor this step's gradient, which was taken where the row was before. */
 static void forget(void *ctx, const nn_quant_moved *m)
 {
+    const size_t cols = nn_shape_count(&m->param->shape) / (size_t)m->param->shape.dim[0];
+
     opt_forget(ctx, m->param, m->row, m->rows);
+    for (int i = 0; i < m->rows; i++)
+        memset(m->param->grad + (size_t)m->row[i] * cols, 0, sizeof(float) * cols);
 }
 
 /* Codes that no gradient moves, and what the step tells of all of them. */

@@ -18,8 +18,7 @@ static double dot(size_t d, const float *a, const float *b)
     return sum;
 }
 
-/* ---- codes --------------------------------------------------------------------------
- * */
+/* ---- codes ------------------------------------------------------------------------- */
 
 /* u_i = v_i - b_i and b_i = mean(v_i), or v_i and 0 */
 static void split(const nn_gain_shapes *s, const float *v, size_t n, float *u, float *b)
@@ -101,8 +100,7 @@ void nn_gain_shape_decode(const nn_gain_shapes *s, nn_gain_codes c, size_t n, fl
             v[i * d + j] = c.gain[i] * s->shape[(size_t)c.index[i] * d + j] + c.offset[i];
 }
 
-/* ---- shapes -------------------------------------------------------------------------
- * */
+/* ---- shapes ------------------------------------------------------------------------ */
 
 /* to <- t / |t|, t = x less its mean with bias; where t has no length, `to` stays. */
 static int normalise(const nn_gain_shapes *s, const float *x, float *to)
@@ -197,8 +195,7 @@ void nn_gain_shape_fit(const nn_gain_shapes *s, const float *v, size_t n, int ro
     nn_arena_rewind(scratch, mark);
 }
 
-/* ---- storage ------------------------------------------------------------------------
- * */
+/* ---- storage ----------------------------------------------------------------------- */
 
 nn_gain_storage nn_gain_shape_storage(const nn_gain_shapes *s, size_t n)
 {

@@ -17,8 +17,7 @@ struct nn_quantiser {
     uint64_t seed, hash;
 };
 
-/* ---- shape --------------------------------------------------------------------------
- * */
+/* ---- shape ------------------------------------------------------------------------- */
 
 /* Columns that are searched, all groups together. */
 static int inner_columns(const nn_quant_plan *p, int d)
@@ -153,8 +152,7 @@ const char *nn_quantiser_part_name(const nn_quantiser *u, int part, char *out,
     return out;
 }
 
-/* ---- forward ------------------------------------------------------------------------
- * */
+/* ---- forward ----------------------------------------------------------------------- */
 
 /* Stages of this step: all, or the first 1 .. all of them when the draw says so. */
 static int stages_now(const nn_quantiser *u, const nn_tape *t,
@@ -233,8 +231,7 @@ nn_quantised nn_quantise(nn_tape *t, nn_quantiser *u, nn_node *z,
     return found;
 }
 
-/* ---- without a tape of one's own ----------------------------------------------------
- * */
+/* ---- without a tape of one's own --------------------------------------------------- */
 
 /* Values alone, on a tape that lives in `scratch` until the caller rewinds it. */
 static void open_tape(nn_tape *t, nn_arena *scratch)
@@ -304,8 +301,7 @@ void nn_quantiser_decode(nn_quantiser *u, const int *index, size_t n, float *q,
     nn_arena_rewind(scratch, mark);
 }
 
-/* ---- state that no gradient moves ---------------------------------------------------
- * */
+/* ---- state that no gradient moves -------------------------------------------------- */
 
 size_t nn_quantiser_rows(const nn_quantiser *u, size_t batch)
 {
