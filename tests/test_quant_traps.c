@@ -1030,8 +1030,10 @@ START_TEST(e2_simvq_moves_its_book_by_the_kernel_of_the_basis)
     const float *now = nn_quantiser_book(u.it, 0, &u.scratch);
     for (int i = 0; i < K * D; i++) {
         const double moved = (double)now[i] - (double)was[i];
-        size = fmax(size, fabs((double)lr * want[i]));
-        worst = fmax(worst, fabs(moved + (double)lr * want[i]));
+        const double step = fabs((double)lr * want[i]);
+        const double off = fabs(moved + (double)lr * want[i]);
+        size = step > size ? step : size;       /* fmax: gcc 12 for aarch64 breaks on it */
+        worst = off > worst ? off : worst;
     }
     ck_assert_double_gt(size, 0.5);
     ck_assert_double_le(worst, 1e-5 * size);

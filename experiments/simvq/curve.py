@@ -34,16 +34,24 @@ def setting(text, section, key):
     return found.group(1) if found else None
 
 
+# What a point of the curve has: the settings of runs.tsv beside this file, and of its like.
+RECIPE = {"fashion-mnist": ("32", "10", "0.003"), "cifar10": ("64", "1", "0.001")}
+PLAIN = {"train_basis": "false", "transport": "straight", "stages": "1", "groups": "1",
+         "legacy": "false"}
+
+
 def kind_of(text):
     """None for runs that are no point of the curve."""
     name = setting(text, "quantiser", "name")
-    plain = {"weight": "10", "train_basis": "false", "transport": "straight",
-             "stages": "1", "groups": "1", "legacy": "false"}
-    for key, usual in plain.items():
-        value = setting(text, "quantiser", key)
-        if value is not None and value != usual:
+    recipe = RECIPE.get(setting(text, "data", "name"))
+    if recipe != (setting(text, "model", "dim"), setting(text, "quantiser", "weight"),
+                  setting(text, "optim", "lr")):
+        return None
+    for key, usual in PLAIN.items():
+        if setting(text, "quantiser", key) not in (None, usual):
             return None
-    if setting(text, "optim", "lr") not in ("0.003", "0.001"):
+    if name == "vq" and (setting(text, "quantiser", "restart") != "0"
+                         or setting(text, "quantiser", "metric") != "euclid"):
         return None
     if name == "vq":
         return f"vq {setting(text, 'quantiser', 'init')}"
@@ -73,7 +81,8 @@ def main(places):
         key = (setting(text, "data", "name"), line["code/K"], line["epoch"], kind)
         points.setdefault(key, []).append(line)
     for data in sorted({k[0] for k in points}):
-        sizes = sorted({k[1:3] for k in points if k[0] == data})
+        labels = [kind for kind, _ in KINDS]
+        sizes = sorted({k[1:3] for k in points if k[0] == data and k[3] in labels})
         for title, name, factor, digits in FIGURES:
             print(f"\n{data}, {title}\n")
             print("| | " + " | ".join(f"K = {k:,}" + (f" ({e} epochs)" if e != sizes[0][1]
