@@ -80,6 +80,7 @@ START_TEST(the_gradient_passes_four_stages_once)
     nn_quantised found = quants_find_at(&u, quants_rows(&u, 40, 8, 1), 40, 0, &x);
     nn_backward(quants_loss(&u, &found, w));
     ck_assert_mem_eq(x->grad, w, sizeof *w * 320);
+    quants_free(&u);
 }
 END_TEST
 
@@ -97,6 +98,8 @@ START_TEST(the_gradient_of_fsq_is_that_of_its_first_stage)
     found = quants_find_at(&four, z, 40, 0, &x);
     nn_backward(quants_loss(&four, &found, w));
     ck_assert_mem_eq(x->grad, want, sizeof *want * 120);
+    quants_free(&one);
+    quants_free(&four);
 }
 END_TEST
 
@@ -121,19 +124,21 @@ START_TEST(legacy_moves_beta_from_the_vectors_to_the_codes)
     static const char *const kinds[2][2] = { { "vq", "embedding.weight" },
                                              { "simvq", "embedding_proj.weight" } };
     const float *dz[2], *dp[2];
+    quants u[2];
     for (int legacy = 0; legacy < 2; legacy++) {
         char line[96];
-        quants u;
         snprintf(line, sizeof line, "%s codes=16 beta=0.25 legacy=%d", kinds[_i][0],
                  legacy);
-        quants_new(&u, line, 8);
-        dz[legacy] = gradients(&u, quants_rows(&u, 40, 8, 1), 40, kinds[_i][1],
-                               &dp[legacy]);
+        quants_new(&u[legacy], line, 8);
+        dz[legacy] = gradients(&u[legacy], quants_rows(&u[legacy], 40, 8, 1), 40,
+                               kinds[_i][1], &dp[legacy]);
     }
     for (int i = 0; i < 320; i++)
         ck_assert_float_eq(dz[1][i], 4 * dz[0][i]);
     for (int i = 0; i < 64; i++)
         ck_assert_float_eq(dp[1][i], dp[0][i] / 4);
+    quants_free(&u[0]);
+    quants_free(&u[1]);
 }
 END_TEST
 
@@ -146,6 +151,8 @@ START_TEST(rows_of_the_frozen_basis_have_no_gradient_at_all)
     ck_assert_ptr_null(quants_param(&frozen, "embedding.weight")->grad);
     ck_assert_int_eq(quants_param(&trained, "embedding.weight")->role, NN_PARAMETER);
     ck_assert_uint_eq(nn_store_count(&frozen.store), 8 * 8 + 8);
+    quants_free(&frozen);
+    quants_free(&trained);
 }
 END_TEST
 
@@ -173,6 +180,7 @@ START_TEST(simvq_decodes_with_its_projection)
             ck_assert_float_eq_tol(q[k * D + j], (float)want, 1e-6f);
             ck_assert_float_ne(q[k * D + j], b[k * D + j]);
         }
+    quants_free(&u);
 }
 END_TEST
 
@@ -206,6 +214,7 @@ START_TEST(every_index_of_fsq_comes_back)
     nn_quantised found = quants_find(&u, z, codes);
     ck_assert_mem_eq(found.index[0], index, sizeof *index * (size_t)codes);
     ck_assert_mem_eq(found.q->val, q, sizeof *q * (size_t)(codes * d));
+    quants_free(&u);
 }
 END_TEST
 
@@ -219,6 +228,7 @@ START_TEST(the_first_column_of_lfq_is_the_highest_bit)
     ck_assert_mem_eq(found.index[0], want, sizeof want);
     ck_assert_float_eq(found.q->val[0], 0.5f);
     ck_assert_float_eq(found.q->val[9], -0.5f);
+    quants_free(&u);
 }
 END_TEST
 
@@ -229,6 +239,7 @@ START_TEST(codes_of_spherical_lfq_have_length_1)
     nn_quantised found = quants_find(&u, quants_rows(&u, 30, 7, 1), 30);
     for (int i = 0; i < 30; i++)
         ck_assert_double_eq_tol(length_of(found.q->val + i * 7, 7), 1, 1e-6);
+    quants_free(&u);
 }
 END_TEST
 
@@ -262,6 +273,7 @@ START_TEST(a_row_that_is_no_number_makes_the_loss_none)
             if (r / 8 != 17)
                 ck_assert_float_eq(found.q->val[r], q[r]);
     }
+    quants_free(&u);
 }
 END_TEST
 
@@ -280,6 +292,7 @@ START_TEST(of_equal_codes_the_first_wins)
         ck_assert_int_eq(found.index[0][i], i);
     for (int i = 20; i < 30; i++)
         ck_assert_int_lt(found.index[0][i], 20);
+    quants_free(&u);
 }
 END_TEST
 
@@ -323,6 +336,7 @@ START_TEST(small_and_equal_inputs_are_no_special_case)
         const nn_bad bad = nn_bad_among(p->val, nn_shape_count(&p->shape));
         ck_assert_msg(bad.nans + bad.infs == 0, "%s: %s", o->line, p->name);
     }
+    quants_free(&u);
 }
 END_TEST
 enum { ODD = 18 };
@@ -360,6 +374,7 @@ START_TEST(a_refused_plan_is_a_bug_to_build)
 {
     quants u;
     quants_new(&u, "vq metric=unit stages=2", 8);
+    quants_free(&u);
 }
 END_TEST
 
@@ -394,6 +409,7 @@ START_TEST(stages_are_dropped_in_training_alone)
     u.tape.record = 0;
     for (int step = 0; step < 50; step++)
         ck_assert(quants_find_at(&u, z, 10, step, &x).index[STAGES - 1] != NULL);
+    quants_free(&u);
 }
 END_TEST
 
@@ -417,6 +433,8 @@ START_TEST(which_stages_are_dropped_follows_step_and_seed)
         same += equal;
     }
     ck_assert_int_lt(same, 25);                     /* one in eight by chance */
+    quants_free(&a);
+    quants_free(&b);
 }
 END_TEST
 
@@ -448,6 +466,7 @@ START_TEST(a_shared_code_restarts_anywhere_whether_stages_are_dropped_or_not)
     /* half of them; four deviations of a fair coin: 2 sqrt(dropped) */
     ck_assert_msg(fabs(late - dropped / 2.0) <= 2 * sqrt(dropped),
                   "%d of %d restarts in the second half of the batch", late, dropped);
+    quants_free(&u);
 }
 END_TEST
 
@@ -478,6 +497,7 @@ START_TEST(a_code_nobody_uses_stays_for_3000_steps)
         quants_train(&u, z, N, (nn_quant_clock){ 0, step, 10000 }, 0);
     ck_assert_double_eq_tol(length_of(c + D, D), was, 1e-4 * was);
     ck_assert_float_lt(quants_param(&u, "cluster_size")->val[1], 1e-10f);
+    quants_free(&u);
 }
 END_TEST
 
@@ -499,6 +519,7 @@ START_TEST(a_code_that_is_found_again_moves_to_its_rows)
     /* eps / N = 1e-5 / 0.03 */
     ck_assert_float_eq_tol(c[D], 9, 9 * 1e-3f);
     ck_assert_float_eq_tol(c[D + 1], 9, 9 * 1e-3f);
+    quants_free(&u);
 }
 END_TEST
 
@@ -520,6 +541,7 @@ START_TEST(a_code_waits_until_its_count_is_well_above_eps)
         quants_train(&u, z, N, (nn_quant_clock){ 0, step, 100 }, 0);
     }
     ck_assert_float_eq_tol(c[D], 9, 9 * 1e-2f);     /* eps / N = 1e-5 / 1.2e-3 */
+    quants_free(&u);
 }
 END_TEST
 
@@ -541,6 +563,7 @@ START_TEST(a_stage_that_was_dropped_keeps_its_state)
         kept += dropped;
     }
     ck_assert(kept > 2 && kept < 18);
+    quants_free(&u);
 }
 END_TEST
 
@@ -563,6 +586,7 @@ START_TEST(stored_counts_are_not_the_smoothed_ones)
         for (int k = 0; k < K; k++)
             ck_assert_float_eq_tol(n[k], (float)want[k], 1e-5f);
     }
+    quants_free(&u);
 }
 END_TEST
 
@@ -586,6 +610,7 @@ START_TEST(codes_with_less_than_a_row_each_are_not_dead_at_once)
     ck_assert_int_eq(restarts, 0);
     restarts = quants_train(&u, z, N, (nn_quant_clock){ 0, 229, 1000 }, 0);
     ck_assert_int_gt(restarts, 900);
+    quants_free(&u);
 }
 END_TEST
 
@@ -603,6 +628,7 @@ START_TEST(nothing_is_restarted_in_the_last_tenth)
         const int restarts = quants_train(&u, z, N, (nn_quant_clock){ 0, step, 100 }, 0);
         ck_assert_int_eq(restarts > 0, step < 90);
     }
+    quants_free(&u);
 }
 END_TEST
 
@@ -643,6 +669,7 @@ START_TEST(restarts_report_the_rows_they_overwrite)
         } else {
             ck_assert_mem_eq(code->val + k * D, was + k * D, sizeof *was * D);
         }
+    quants_free(&u);
 }
 END_TEST
 
@@ -670,6 +697,7 @@ START_TEST(a_restarted_average_stands_on_its_row)
         }
     ck_assert_int_ge(jumped, restarts);
     ck_assert_int_gt(restarts, K / 2);
+    quants_free(&u);
 }
 END_TEST
 
@@ -740,6 +768,8 @@ START_TEST(clusters_are_ten_rounds_of_lloyd_from_the_same_rows)
     }
     for (int i = 0; i < K * D; i++)
         ck_assert_float_eq_tol(book_of(&kmeans)[i], (float)c[i], 1e-5f);
+    quants_free(&data);
+    quants_free(&kmeans);
 }
 END_TEST
 
@@ -780,6 +810,7 @@ START_TEST(each_stage_starts_on_what_is_left_over)
     const float *c = nn_store_find(&u.store, "q.1.embedding.weight")->val;
     for (int k = 0; k < K; k++)
         ck_assert_int_ge(row_of(c + k * D, found.z[1]->val, N, D), 0);
+    quants_free(&u);
 }
 END_TEST
 
@@ -810,6 +841,7 @@ static int places(const char *line, int *dead)
         different += !seen[at]++;
         ++*dead;
     }
+    quants_free(&u);
     return different;
 }
 
@@ -843,6 +875,7 @@ START_TEST(a_code_with_a_fraction_of_its_share_is_half_an_anchor)
     ck_assert_float_eq_tol(c[D], (float)((1 - alpha) * was + alpha), 1e-4f);
     /* the first code has all hits and lies where it lay */
     ck_assert_float_eq(c[0], 0);
+    quants_free(&u);
 }
 END_TEST
 
@@ -876,6 +909,7 @@ START_TEST(a_pool_that_is_larger_than_a_batch_fills_up_first)
             fresh++;
         }
     ck_assert(fresh >= N / 2 && fresh <= N);
+    quants_free(&u);
 }
 END_TEST
 
@@ -904,6 +938,7 @@ START_TEST(a_pool_that_is_smaller_than_a_batch_is_drawn_anew)
     for (int k = 0; k < K; k++)
         if (u_k[k] == 0)        /* never hit: (1 - 0.999) of where it was */
             ck_assert_double_lt(apart(c + k * D, pool + k * D, D), 0.02);
+    quants_free(&u);
 }
 END_TEST
 
@@ -944,6 +979,7 @@ START_TEST(random_rows_are_drawn_by_the_softmax_of_their_similarity)
         ck_assert_double_eq_tol((double)count[i] / (K - 1), want,
                                 4 * sqrt(want * (1 - want) / K));
     }
+    quants_free(&u);
 }
 END_TEST
 
@@ -982,6 +1018,7 @@ START_TEST(e1_codes_without_rows_do_not_move_in_vq_and_all_move_in_simvq)
     book = nn_quantiser_book(u.it, 0, &u.scratch);
     for (int k = 0; k < K; k++)
         ck_assert_double_gt(apart(book + k * D, was + k * D, D), 1e-3);
+    quants_free(&u);
 }
 END_TEST
 
@@ -1037,6 +1074,7 @@ START_TEST(e2_simvq_moves_its_book_by_the_kernel_of_the_basis)
     }
     ck_assert_double_gt(size, 0.5);
     ck_assert_double_le(worst, 1e-5 * size);
+    quants_free(&u);
 }
 END_TEST
 
@@ -1078,6 +1116,7 @@ START_TEST(e3_training_basis_and_projection_conserves_their_balance)
     ck_assert_double_lt(sqrt(change), 1e-3 * size);
     /* while both factors went a long way */
     ck_assert_double_gt(apart(b->val, start, K * D), 0.1 * length_of(start, K * D));
+    quants_free(&u);
 }
 END_TEST
 
@@ -1093,6 +1132,7 @@ START_TEST(e4_a_moving_average_without_memory_is_a_round_of_lloyd)
     quants_train(&u, z, N, (nn_quant_clock){ 0, 0, 100 }, 0);
     for (int i = 0; i < K * D; i++)     /* eps over the smallest count of rows, 1 */
         ck_assert_float_eq_tol(c[i], lloyd[i], 2e-5f * fmaxf(fabsf(lloyd[i]), 1));
+    quants_free(&u);
 }
 END_TEST
 
@@ -1123,6 +1163,7 @@ START_TEST(e6_fsq_uses_every_code_of_evenly_spread_rows)
     for (int i = 0; i < n; i++)
         used += !seen[found.index[0][i]]++;
     ck_assert_int_eq(used, codes);
+    quants_free(&u);
 }
 END_TEST
 
@@ -1150,6 +1191,7 @@ START_TEST(e7_more_stages_are_never_worse_if_each_has_a_zero)
             last += s == STAGES - 1 ? after : 0;
         }
     ck_assert_double_lt(last, 0.9 * first);
+    quants_free(&u);
 }
 END_TEST
 
