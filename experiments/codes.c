@@ -13,18 +13,11 @@ enum { MOST_NEAR = 1 << 15 };
 
 /* ---- the watch --------------------------------------------------------------------- */
 
-static float *table(nn_store *s, int part, const char *what, size_t rows, size_t cols)
+static float *buffer(nn_store *s, int part, const char *what, nn_shape shape)
 {
     char name[64];
     snprintf(name, sizeof name, "codes.%d.%s", part, what);
-    return nn_store_add(s, name, NN_BUFFER, nn_shape2((int)rows, (int)cols))->val;
-}
-
-static float *buffer(nn_store *s, int part, const char *what, size_t n)
-{
-    char name[64];
-    snprintf(name, sizeof name, "codes.%d.%s", part, what);
-    return nn_store_add(s, name, NN_BUFFER, nn_shape1((int)n))->val;
+    return nn_store_add(s, name, NN_BUFFER, shape)->val;
 }
 
 ex_codes ex_codes_of(nn_store *s, nn_quantiser *u)
@@ -32,15 +25,17 @@ ex_codes ex_codes_of(nn_store *s, nn_quantiser *u)
     ex_codes c = { .quantiser = u, .parts = nn_quantiser_parts(u),
                    .k = (size_t)nn_quantiser_codes(u),
                    .d = (size_t)nn_quantiser_columns(u) };
+    const nn_shape codes = nn_shape1((int)c.k), book = nn_shape2((int)c.k, (int)c.d);
 
     for (int i = 0; i < c.parts; i++) {
         ex_codes_part *p = &c.part[i];
-        p->hits = buffer(s, i, "hits", c.k);
-        p->life = (met_life){ c.k, buffer(s, i, "last_hit", c.k),
-                              buffer(s, i, "born", c.k), buffer(s, i, "tally", 2) };
+        p->hits = buffer(s, i, "hits", codes);
+        p->life = (met_life){ c.k, buffer(s, i, "last_hit", codes),
+                              buffer(s, i, "born", codes),
+                              buffer(s, i, "tally", nn_shape1(2)) };
         if (nn_quantiser_has_book(u))
-            p->before = table(s, i, "before", c.k, c.d);
-        p->probe = buffer(s, i, "probe", EX_PROBED);
+            p->before = buffer(s, i, "before", book);
+        p->probe = buffer(s, i, "probe", nn_shape1(EX_PROBED));
         for (int j = 0; j < EX_PROBED; j++)
             p->probe[j] = -1;
     }

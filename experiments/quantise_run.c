@@ -151,10 +151,10 @@ static void tell_json(const look *l, FILE *out)
                           (json_int_t)c->k, "D", (json_int_t)c->d);
     NN_NEED(o, "quantise: out of memory");
     ex_survey_json(l->part, l->parts, o);
-    json_object_set_new(o, "recon/mse", ex_json_number(l->made.mse));
-    json_object_set_new(o, "recon/nmse", ex_json_number(l->made.nmse));
-    json_object_set_new(o, "recon/psnr", ex_json_number(l->made.psnr));
-    json_object_set_new(o, "recon/ssim", ex_json_number(l->made.ssim));
+    met_images made = l->made;
+    for (int i = 0; i < ex_image_figure_count(); i++)
+        json_object_set_new(o, ex_image_figure_name(i),
+                            ex_json_number(*ex_image_figure_at(&made, i)));
     json_object_set_new(o, "parts", parts);
     json_dumpf(o, out, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     fputc('\n', out);

@@ -48,6 +48,13 @@ nn_node *nn_book_scaled(nn_tape *t, const nn_book_settings *b, nn_node *x)
     return b->metric == NN_BOOK_UNIT ? nn_unitrow(t, x, 1e-12f) : x;
 }
 
+nn_node *nn_book_pull(nn_tape *t, const nn_book_settings *b, nn_node *z, nn_node *q,
+                      int legacy)
+{
+    const float beta = (float)b->beta;
+    return legacy ? nn_commit(t, z, q, 1, beta) : nn_commit(t, z, q, beta, 1);
+}
+
 nn_book nn_book_new(nn_store *s, const char *name, const nn_book_settings *set, int d,
                     nn_role role, int init)
 {

@@ -54,10 +54,15 @@ const int *nn_book_search(nn_tape *t, const nn_book_settings *b, const nn_node *
 /* unit: rows of length 1, for vectors and codes alike; otherwise x. */
 nn_node   *nn_book_scaled(nn_tape *t, const nn_book_settings *b, nn_node *x);
 
+/* What vectors and trained codes pay for their distance, beta on the vectors' side;
+ * legacy: on the codes', as in VQGAN's code. */
+nn_node   *nn_book_pull(nn_tape *t, const nn_book_settings *b, nn_node *z, nn_node *q,
+                        int legacy);
+
 /* Where codes start (spec 2, 5): a ball of radius 1/K around 0, as every public code has
  * it; a normal cloud, N(0, 1/d); rows of the first batches; or their clusters, found by
- * NN_BOOK_ROUNDS of k-means (as in the public codes) from rows drawn alike or far apart.
- * */
+ * NN_BOOK_ROUNDS of k-means (as in the public codes) from rows drawn alike or far
+ * apart. */
 enum { NN_BOOK_UNIFORM, NN_BOOK_NORMAL, NN_BOOK_DATA, NN_BOOK_KMEANS, NN_BOOK_PLUSPLUS };
 enum { NN_BOOK_ROUNDS = 10 };
 #define NN_BOOK_INIT_WORDS "uniform|normal|data|kmeans|kmeans++"
@@ -99,8 +104,8 @@ void nn_kmeans(size_t k, size_t d, float *code, const float *z, size_t n, int ro
 /* Where it can start (seeds.c): k rows of z, each drawn with a probability that goes with
  * w_i times the squared distance from the rows drawn before; k-means++ of Arthur and
  * Vassilvitskii, 2007.  Mirrored: from those and their opposites.  Rows of weight 0 or
- * that are not finite are left out; where no row is away from all seeds, one comes again.
- * */
+ * that are not finite are left out; where no row is away from all seeds, one comes
+ * again. */
 typedef struct nn_seeds {
     size_t k, d, n;                     /* all above 0 */
     const float *z;                     /* (n, d) */

@@ -77,7 +77,7 @@ static nn_part quantise(nn_tape *t, void *state, nn_node *z)
     const cvq *v = state;
     nn_part p = nn_book_nearest(t, state, z);
 
-    p.loss = nn_commit(t, z, p.q, (float)v->set->book.beta, 1);
+    p.loss = nn_book_pull(t, &v->set->book, z, p.q, 0);
     return p;
 }
 

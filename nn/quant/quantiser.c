@@ -309,8 +309,8 @@ size_t nn_quantiser_rows(const nn_quantiser *u, size_t batch)
 }
 
 /* Each stage starts on what those before it, started already, leave over.  Parts that
- * share start on the first group's first stage, and will be given the rows of all parts.
- * */
+ * share start on the first group's first stage, and will be given the rows of all
+ * parts. */
 void nn_quantiser_start(nn_quantiser *u, const float *z, size_t n, size_t batch,
                         const nn_quant_clock *clock, nn_arena *scratch)
 {

@@ -88,13 +88,11 @@ static nn_node *table(nn_tape *t, void *state)
 static nn_part quantise(nn_tape *t, void *state, nn_node *z)
 {
     const simvq *v = state;
-    const float beta = (float)v->set->book.beta;
     nn_part p = { .index = nn_book_search(t, &v->set->book, z, table(t, state)->val) };
     nn_node *used = nn_gather(t, nn_leaf(t, v->basis), p.index, nn_rows(z));
 
     p.q = nn_book_scaled(t, &v->set->book, nn_linear_apply(t, &v->project, used));
-    p.loss =
-        v->set->legacy ? nn_commit(t, z, p.q, 1, beta) : nn_commit(t, z, p.q, beta, 1);
+    p.loss = nn_book_pull(t, &v->set->book, z, p.q, v->set->legacy);
     return p;
 }
 

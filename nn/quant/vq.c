@@ -53,11 +53,9 @@ static void *build(nn_store *s, const char *name, const void *config, int d)
 static nn_part quantise(nn_tape *t, void *state, nn_node *z)
 {
     const vq *v = state;
-    const float beta = (float)v->set->book.beta;
     nn_part p = nn_book_nearest(t, state, z);
 
-    p.loss =
-        v->set->legacy ? nn_commit(t, z, p.q, 1, beta) : nn_commit(t, z, p.q, beta, 1);
+    p.loss = nn_book_pull(t, &v->set->book, z, p.q, v->set->legacy);
     return p;
 }
 
