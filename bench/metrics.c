@@ -10,7 +10,7 @@
 typedef struct work {
     int n, d, queries;
     float *x, *query;
-    uint8_t *label, *query_label;
+    uint16_t *label, *query_label;
     met_knn_settings knn;
     const met_metric *metric; /* NULL: all of them */
     nn_arena arena;
@@ -85,12 +85,12 @@ static void *all_make(int words, char *const *word, char *why)
 
 const bench_item bench_item_metrics = { "metrics", all_make, metric_run, NULL, drop };
 
-static uint8_t *labels(int n, int classes)
+static uint16_t *labels(int n, int classes)
 {
-    uint8_t *label = calloc((size_t)n, 1);
+    uint16_t *label = calloc((size_t)n, sizeof *label);
     NN_NEED(label, "bench: out of memory");
     for (int i = 0; i < n; i++)
-        label[i] = (uint8_t)(i % classes);
+        label[i] = (uint16_t)(i % classes);
     return label;
 }
 

@@ -290,8 +290,11 @@ void data_augment_view(const data_augment *a, const data_images *d, int i, int v
                          pair << 32 | ((uint64_t)i * 2 + second));
     data_draw draw = data_draw_view(a, h, w, (int)second, &r);
 
-    data_resize(d, d->pixel + (size_t)i * pixels * c, draw.box, a->interpolation, out,
-                work);
+    if (d->value) {
+        data_plain(d, NULL, i, 1, out);
+        return;
+    }
+    data_resize(d, data_pixel_at(d, i), draw.box, a->interpolation, out, work);
     if (draw.flip && a->order == DATA_FLIP_EARLY)
         data_flip(out, h, w, c);
     if (draw.jitter)

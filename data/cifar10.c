@@ -169,7 +169,7 @@ static void interleave(const uint8_t *plane, uint8_t *pixel)
 
 /* The first n records. */
 static nn_status read_records(FILE *file, const char *path, int n, uint8_t *pixel,
-                              uint8_t *label, nn_err *err)
+                              uint16_t *label, nn_err *err)
 {
     uint8_t record[RECORD];
 
@@ -192,7 +192,7 @@ static nn_status read_part(const char *dir, int first, int n, nn_arena *a, data_
                            nn_err *err)
 {
     uint8_t *pixel = NN_NEW(a, uint8_t, (size_t)n * CHANNELS * PLANE);
-    uint8_t *label = NN_NEW(a, uint8_t, n);
+    uint16_t *label = NN_NEW(a, uint16_t, n);
 
     for (int at = 0; at < n; at += RECORDS) {
         int some = n - at < RECORDS ? n - at : RECORDS;

@@ -7,14 +7,47 @@
 #include "nn/rng.h"
 #include "nn/setting.h"
 
-/* A data set in memory: bytes, channels last, labels beside them. */
+/* A data set in memory: images of one size, channels last, labels beside them.
+ *
+ * Pictures are bytes (`pixel`); sets of plain vectors are numbers (`value`, h = w = 1 and
+ * c numbers each), which no operation on pictures touches.  One of the two is there.
+ *
+ * n images are drawn from the rows that are stored: image i is row[i], so that a subset or
+ * a long tail costs an index and no copy.  What is stored may also have another size than
+ * what is handed out (augment.size): h x w is what everybody gets, stored_h x stored_w
+ * what lies in memory; 0: the same. */
 typedef struct data_images {
     int n, h, w, c, classes;
-    const uint8_t *pixel;               /* (n, h, w, c) */
-    const uint8_t *label;               /* (n) */
-    const float *factor; int factors;   /* (n, factors) true factors, or NULL (shapes) */
-    float mean[3], std[3];              /* per channel on the 0..1 scale */
+    const uint8_t *pixel;               /* (rows, stored_h, stored_w, c), or NULL */
+    const float *value;                 /* (rows, h, w, c) instead, or NULL */
+    const uint32_t *row;                /* (n), or NULL: image i is row i */
+    const uint16_t *label;              /* (n), below classes <= DATA_MOST_CLASSES */
+    const float *factor; int factors;   /* (n, factors) true factors, or NULL */
+    float mean[3], std[3];              /* per channel on the 0..1 scale; of numbers
+                                           mean[0] and std[0], for all of them */
+    int stored_h, stored_w;
+    const char *const *names;           /* of the classes, NULL-terminated, or NULL */
+    const char *const *factor_names;    /* (factors), or NULL */
+    uint64_t print;                     /* fingerprint of the rows, if a cache knows it */
+    struct data_map *map;               /* file behind pixel, for data_release; or NULL */
 } data_images;
+
+enum { DATA_MOST_CLASSES = 1024 };      /* ImageNet has 1000; also the metrics' bound */
+
+/* Where image i lies: its bytes, its numbers. */
+const uint8_t *data_pixel_at(const data_images *d, int i);
+const float   *data_value_at(const data_images *d, int i);
+
+/* Numbers of an image as it is stored, and image i, pictures on the scale 0 to 255. */
+size_t data_raw_count(const data_images *d);
+void   data_raw(const data_images *d, int i, float *out);
+
+/* Mean and deviation that column j, of c, was normalised with. */
+float data_mean_of(const data_images *d, int j);
+float data_std_of(const data_images *d, int j);
+
+/* Gives back what lies outside of the arena; d may hold nothing. */
+void data_release(data_images *d);
 
 typedef struct data_settings {          /* section `data` of the config */
     const char *name;                   /* chosen from datasets.def */
@@ -29,7 +62,8 @@ extern const nn_setting data_setting_table[];
 
 typedef struct data_source {
     const char *name, *about, *package; /* Debian package that brings it, or NULL */
-    const char *const *labels;          /* class names, NULL-terminated */
+    const char *const *labels;          /* class names, NULL-terminated; NULL: its
+                                           files tell (data_images.names) */
     const char *const *factors;         /* names of the true factors, or NULL */
     const char *recipe;                 /* augmentation that suits it: "grey28" */
     /* Fills train and test; files, sizes and corruption are NN_EDATA with one clear text.
@@ -49,7 +83,8 @@ const data_source *data_source_find(const char *name);  /* NULL if there is none
 nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                     data_images *train, data_images *test, nn_err *err);
 
-/* 64 bits over sizes, pixels and labels: sets with the same value are the same set. */
+/* 64 bits over sizes, pixels or numbers, and labels, image by image: sets with the same
+ * value are the same set. */
 uint64_t data_fingerprint(const data_images *d);
 
 /* Augmentation: the settings of spec 1.5; the recipes grey28, simsiam_cifar ... are

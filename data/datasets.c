@@ -68,12 +68,74 @@ nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                        nearest ? "; did you mean '" : "; see `fullrank list datasets`",
                        nearest ? nearest : "", nearest ? "'?" : "");
     }
+    *train = *test = (data_images){ 0 };
     NN_TRY(found->load(s, seed, a, train, test, err));
+    data_images *part[] = { train, test };
+    for (int k = 0; k < 2; k++) {
+        if (!part[k]->names)
+            part[k]->names = found->labels;
+        if (!part[k]->factor_names)
+            part[k]->factor_names = found->factors;
+    }
     for (int j = 0; j < 3 && (s->symmetric || !s->normalise); j++) {
-        train->mean[j] = test->mean[j] = s->symmetric ? 0.5f : 0;
-        train->std[j] = test->std[j] = s->symmetric ? 0.5f : 1;
+        int centred = s->symmetric && train->pixel;
+        train->mean[j] = test->mean[j] = centred ? 0.5f : 0;
+        train->std[j] = test->std[j] = centred ? 0.5f : 1;
     }
     return NN_OK;
+}
+
+void data_release(data_images *d)
+{
+    *d = (data_images){ 0 };
+}
+
+/* ---- where an image lies ---- */
+
+static size_t stored_at(const data_images *d, int i)
+{
+    NN_NEED(i >= 0 && i < d->n, "image %d of %d", i, d->n);
+    return d->row ? d->row[i] : (size_t)i;
+}
+
+size_t data_raw_count(const data_images *d)
+{
+    size_t h = (size_t)(d->stored_h ? d->stored_h : d->h);
+    size_t w = (size_t)(d->stored_w ? d->stored_w : d->w);
+    return h * w * (size_t)d->c;
+}
+
+const uint8_t *data_pixel_at(const data_images *d, int i)
+{
+    return d->pixel + stored_at(d, i) * data_raw_count(d);
+}
+
+const float *data_value_at(const data_images *d, int i)
+{
+    return d->value + stored_at(d, i) * data_raw_count(d);
+}
+
+void data_raw(const data_images *d, int i, float *out)
+{
+    size_t count = data_raw_count(d);
+
+    if (d->value) {
+        memcpy(out, data_value_at(d, i), sizeof *out * count);
+        return;
+    }
+    const uint8_t *pixel = data_pixel_at(d, i);
+    for (size_t k = 0; k < count; k++)
+        out[k] = pixel[k];
+}
+
+float data_mean_of(const data_images *d, int j)
+{
+    return d->mean[d->value ? 0 : j];
+}
+
+float data_std_of(const data_images *d, int j)
+{
+    return d->std[d->value ? 0 : j];
 }
 
 /* ---- fingerprint ---- */
@@ -97,21 +159,78 @@ static uint64_t little_endian(const uint8_t *p)
     return le64toh(word);
 }
 
-static uint64_t hash_bytes(uint64_t h, const uint8_t *p, size_t n)
+/* Bytes may come in parts, all but the last of a multiple of 8 LANES. */
+typedef struct hash { uint64_t lane[LANES], start; size_t n; } hash;
+
+static hash hash_open(uint64_t h)
 {
-    uint64_t lane[LANES];
+    hash s = { .start = h };
+    for (int k = 0; k < LANES; k++)
+        s.lane[k] = stir(h, (uint64_t)k + 1);
+    return s;
+}
+
+static void hash_add(hash *s, const uint8_t *p, size_t n)
+{
     size_t at = 0;
 
-    for (int k = 0; k < LANES; k++)
-        lane[k] = stir(h, (uint64_t)k + 1);
     for (; at + 8 * LANES <= n; at += 8 * LANES)
         for (int k = 0; k < LANES; k++)
-            lane[k] = stir(lane[k], little_endian(p + at + 8 * k));
+            s->lane[k] = stir(s->lane[k], little_endian(p + at + 8 * k));
     for (; at < n; at++)
-        lane[at % LANES] = stir(lane[at % LANES], p[at]);
+        s->lane[at % LANES] = stir(s->lane[at % LANES], p[at]);
+    s->n += n;
+}
+
+static uint64_t hash_close(const hash *s)
+{
+    uint64_t h = s->start;
     for (int k = 0; k < LANES; k++)
-        h = stir(h, lane[k]);
-    return stir(h, n);
+        h = stir(h, s->lane[k]);
+    return stir(h, s->n);
+}
+
+static uint64_t hash_bytes(uint64_t h, const uint8_t *p, size_t n)
+{
+    hash s = hash_open(h);
+    hash_add(&s, p, n);
+    return hash_close(&s);
+}
+
+/* Numbers by their bits. */
+static uint64_t hash_image(uint64_t h, const data_images *d, int i)
+{
+    size_t count = data_raw_count(d);
+
+    if (!d->value)
+        return hash_bytes(h, data_pixel_at(d, i), count);
+    const float *value = data_value_at(d, i);
+    for (size_t k = 0; k < count; k++) {
+        uint32_t bits;
+        memcpy(&bits, value + k, sizeof bits);
+        h = stir(h, bits);
+    }
+    return h;
+}
+
+/* A byte each where a byte can hold every label, two where not. */
+static uint64_t hash_labels(uint64_t h, const data_images *d)
+{
+    enum { SOME = 128 * LANES };
+    uint8_t byte[2 * SOME];
+    hash s = hash_open(h);
+
+    for (int at = 0; at < d->n; at += SOME) {
+        int end = d->n - at < SOME ? d->n : at + SOME;
+        size_t to = 0;
+        for (int i = at; i < end; i++) {
+            byte[to++] = (uint8_t)d->label[i];
+            if (d->classes > 256)
+                byte[to++] = (uint8_t)(d->label[i] >> 8);
+        }
+        hash_add(&s, byte, to);
+    }
+    return hash_close(&s);
 }
 
 uint64_t data_fingerprint(const data_images *d)
@@ -121,6 +240,11 @@ uint64_t data_fingerprint(const data_images *d)
 
     for (size_t i = 0; i < NN_COUNT(size); i++)
         h = stir(h, (uint64_t)size[i]);
-    h = hash_bytes(h, d->pixel, (size_t)d->n * d->h * d->w * d->c);
-    return hash_bytes(h, d->label, (size_t)d->n);
+    if (d->value || d->row) {
+        for (int i = 0; i < d->n; i++)
+            h = hash_image(h, d, i);
+    } else {
+        h = hash_bytes(h, d->pixel, (size_t)d->n * data_raw_count(d));
+    }
+    return hash_labels(h, d);
 }

@@ -324,14 +324,17 @@ static nn_status read_part(reader *image, const char *dir, int limit, data_image
                        "%.300s holds %d images, but %.300s %d labels: "
                        "they do not belong together; replace both",
                        image->path, image->n, label.path, label.n);
-    for (int i = 0; i < label.n; i++)
+    uint16_t *class = NN_NEW(image->arena, uint16_t, label.n);
+    for (int i = 0; i < label.n; i++) {
         if (label.bytes[i] >= set->classes)
             return damaged(&label, "label %d of image %d is outside 0..%d",
                            label.bytes[i], i, set->classes - 1);
+        class[i] = label.bytes[i];
+    }
     *d = (data_images){
         .n = limit && limit < image->n ? limit : image->n,
         .h = set->h, .w = set->w, .c = 1, .classes = set->classes,
-        .pixel = image->bytes, .label = label.bytes,
+        .pixel = image->bytes, .label = class,
         .mean = { set->mean }, .std = { set->std }
     };
     return NN_OK;

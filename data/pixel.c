@@ -327,7 +327,9 @@ void data_solarize(float *x, size_t count)
 
 void data_normalise(const data_images *d, float *x, size_t pixels)
 {
-    if (d->c == 1) {
+    if (d->value)
+        pixels *= (size_t)d->c;
+    if (d->c == 1 || d->value) {
         float mean = d->mean[0], scale = 1 / d->std[0];
 #pragma omp simd
         for (size_t i = 0; i < pixels; i++)
@@ -354,9 +356,11 @@ void data_plain(const data_images *d, const uint32_t *index, int first, int n, f
     size_t pixels = (size_t)d->h * d->w, count = pixels * d->c;
 
     for (int i = first; i < first + n; i++, out += count) {
-        size_t from = index ? index[i] : (size_t)i;
-        NN_NEED(from < (size_t)d->n, "image %zu of %d", from, d->n);
-        whole_image(d->pixel + from * count, count, out);
+        int from = index ? (int)index[i] : i;
+        if (d->value)
+            memcpy(out, data_value_at(d, from), sizeof *out * count);
+        else
+            whole_image(data_pixel_at(d, from), count, out);
         data_normalise(d, out, pixels);
     }
 }

@@ -346,7 +346,8 @@ static void paint(const scene *s, uint8_t *pixel)
 typedef struct part {
     uint64_t seed, first;
     int n;
-    uint8_t *pixel, *label;
+    uint8_t *pixel;
+    uint16_t *label;
     float *factor;
 } part;
 
@@ -366,14 +367,14 @@ static void draw_some(void *ctx, size_t job, int worker)
         choose_texture(&s, &r, factor);
         choose_colours(&s, &r, factor);
         paint(&s, p->pixel + (size_t)i * SIDE * SIDE * 3);
-        p->label[i] = (uint8_t)s.kind;
+        p->label[i] = (uint16_t)s.kind;
     }
 }
 
 static void make_part(part p, nn_arena *a, data_images *d)
 {
     p.pixel = NN_NEW(a, uint8_t, (size_t)p.n * SIDE * SIDE * 3);
-    p.label = NN_NEW(a, uint8_t, p.n);
+    p.label = NN_NEW(a, uint16_t, p.n);
     p.factor = NN_NEW(a, float, (size_t)p.n * FACTORS);
     nn_par_run(((size_t)p.n + JOB - 1) / JOB, draw_some, &p);
     *d = (data_images){

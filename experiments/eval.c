@@ -423,7 +423,7 @@ static void print_metrics(const looking *l)
 
 static void print_scored(const looking *l, const char *word, int i)
 {
-    const char *const *label = l->in.config.source->labels;
+    const char *const *label = l->in.run.test.names;
     int known = label != NULL, class = l->in.run.test.label[i];
 
     for (int k = 0; known && k <= class; k++)

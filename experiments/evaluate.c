@@ -195,7 +195,7 @@ static void to_pixels(const data_images *d, size_t count, const float *x, float 
 
     for (size_t i = 0; i < count; i += c)
         for (size_t j = 0; j < c; j++)
-            out[i + j] = x[i + j] * d->std[j] + d->mean[j];
+            out[i + j] = x[i + j] * data_std_of(d, (int)j) + data_mean_of(d, (int)j);
 }
 
 void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see,
@@ -377,7 +377,7 @@ void ex_evaluate_untrained(ex_evaluator *e, ex_figures *f)
 /* So many training images of pixels, beside `others`, stay within most_raw. */
 static int raw_bank(const data_images *d, int bank, int others)
 {
-    size_t pixels = (size_t)d->h * d->w * d->c, most_images = most_raw / pixels;
+    size_t most_images = most_raw / data_raw_count(d);
 
     if (most_images <= (size_t)others)
         return 1;
@@ -385,14 +385,14 @@ static int raw_bank(const data_images *d, int bank, int others)
     return (size_t)bank < most_images ? bank : (int)most_images;
 }
 
-/* Pixels of the first n images as floats, 0 to 255, in the arena. */
+/* Pixels of the first n images as floats, 0 to 255, or their numbers, in the arena. */
 static float *raw_pixels(const data_images *d, int n, nn_arena *a)
 {
-    size_t count = (size_t)n * d->h * d->w * d->c;
-    float *x = NN_NEW(a, float, count);
+    size_t count = data_raw_count(d);
+    float *x = NN_NEW(a, float, (size_t)n * count);
 
-    for (size_t i = 0; i < count; i++)
-        x[i] = d->pixel[i];
+    for (int i = 0; i < n; i++)
+        data_raw(d, i, x + (size_t)i * count);
     return x;
 }
 
@@ -402,7 +402,7 @@ double ex_raw_pixel_knn(ex_evaluator *e)
     nn_arena *a = &run->scratch;
     const data_images *train = &run->train, *test = &run->test;
     size_t mark = nn_arena_mark(a);
-    int pixels = train->h * train->w * train->c, bank = raw_bank(train, e->bank, e->n);
+    int pixels = (int)data_raw_count(train), bank = raw_bank(train, e->bank, e->n);
     const met_knn_settings s = { .k = least(e->knn_k, bank),
                                  .temperature = run->config->metrics.knn_t,
                                  .classes = train->classes };
@@ -422,7 +422,7 @@ double ex_raw_pixel_linear(ex_evaluator *e)
     const data_images *train = &run->train, *test = &run->test;
     met_linear_settings s = ex_linear_settings(run->config, train->classes);
     size_t mark = nn_arena_mark(a);
-    int pixels = train->h * train->w * train->c,
+    int pixels = (int)data_raw_count(train),
         bank = raw_bank(train, e->linear_bank, test->n);
 
     if (!e->linear_bank || stopped(e))

@@ -364,7 +364,7 @@ static double figure_bytes(const ex_run *run, int n)
 static void rehearse_linear(rehearsal *r)
 {
     const data_images *train = &r->run.train, *test = &r->run.test;
-    int d = train->h * train->w * train->c, n = probed(r);
+    int d = (int)data_raw_count(train), n = probed(r);
 
     if (!n)
         return;

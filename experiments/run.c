@@ -38,7 +38,7 @@ void ex_run_probe(ex_run *run, const nn_node *h, const data_batch *b, int n,
                   nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch);
-    uint8_t *label = NN_NEW(scratch, uint8_t, n);
+    uint16_t *label = NN_NEW(scratch, uint16_t, n);
 
     for (int i = 0; i < n; i++)
         label[i] = run->train.label[b->index[i]];
@@ -151,6 +151,8 @@ void ex_run_free(ex_run *run)
     nn_arena_free(&run->step);
     nn_arena_free(&run->scratch);
     nn_arena_free(&run->forever);
+    data_release(&run->train);
+    data_release(&run->test);
 }
 
 ssl_clock ex_run_clock(const ex_run *run, long step)

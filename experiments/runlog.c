@@ -102,7 +102,7 @@ static void to_bytes(const ex_run *run, const float *view, uint8_t *out)
     int pixels = d->h * d->w;
     for (int i = 0; i < pixels; i++)
         for (int k = 0; k < d->c; k++) {
-            float v = view[i * d->c + k] * d->std[k] + d->mean[k];
+            float v = view[i * d->c + k] * data_std_of(d, k) + data_mean_of(d, k);
             v = floorf(v * 255 + 0.5f);
             out[i * d->c + k] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
         }
@@ -119,9 +119,13 @@ static json_t *pairs(const ex_run *run)
     float *work = malloc(sizeof(float) * (data_augment_space(d) + 1));
 
     NN_NEED(shown && view && work, "out of memory: pictures of %zu bytes", bytes);
+    for (int i = 0; i < count; i++) {
+        data_plain(d, NULL, i, 1, view);
+        to_bytes(run, view, shown + bytes * (size_t)i);
+    }
     json_t *p =
         json_pack("{s:i, s:i, s:i, s:i, s:o}", "h", d->h, "w", d->w, "c", d->c, "count",
-                  count, "original", base64(d->pixel, bytes * (size_t)count));
+                  count, "original", base64(shown, bytes * (size_t)count));
     for (int k = 0; k < 2; k++) {
         for (int i = 0; i < count; i++) {
             data_augment_view(&c->augment, d, i, k, (uint64_t)c->top.seed, 0, view, work);
@@ -140,7 +144,7 @@ static json_t *snapshot_head(const ex_run *run, int points)
 {
     json_t *classes = json_array(), *label = json_array();
     for (int i = 0; i < run->train.classes; i++) {
-        const char *const *names = run->config->source->labels;
+        const char *const *names = run->train.names;
         char plain[16];
         snprintf(plain, sizeof plain, "%d", i);
         json_array_append_new(classes, json_string(names && names[i] ? names[i] : plain));

@@ -31,7 +31,7 @@ typedef struct knn {
     const float *a, *b;             /* the rows of a tile of distances */
     int d, rows, left, cols;
     met_best *best;                 /* (TALL) */
-    const uint8_t *bank_label, *query_label;
+    const uint16_t *bank_label, *query_label;
     int *right;                     /* (TALL) */
 } knn;
 
@@ -84,7 +84,7 @@ static void decide(void *ctx, size_t job, int worker)
 {
     const knn *q = ctx;
     met_best *near = q->best + job;
-    double score[256] = {0};
+    double score[MET_MOST_CLASSES] = {0};
     int best = 0;
     (void)worker;
 
@@ -100,12 +100,12 @@ static void decide(void *ctx, size_t job, int worker)
 }
 
 double met_knn(const met_knn_settings *s, int d, const float *bank,
-               const uint8_t *bank_label, int bank_n, const float *query,
-               const uint8_t *query_label, int query_n, nn_arena *scratch)
+               const uint16_t *bank_label, int bank_n, const float *query,
+               const uint16_t *query_label, int query_n, nn_arena *scratch)
 {
     NN_NEED(s->k > 0 && (s->temperature > 0 || s->vote != MET_VOTE_EXP),
             "kNN: k %d, temperature %g", s->k, s->temperature);
-    NN_NEED(s->classes > 0 && s->classes <= 256 && d > 0, "kNN: %d classes, %d features",
+    NN_NEED(s->classes > 0 && s->classes <= MET_MOST_CLASSES && d > 0, "kNN: %d classes, %d features",
             s->classes, d);
     met_check_labels("kNN: bank", bank_label, bank_n, s->classes);
     met_check_labels("kNN: query", query_label, query_n, s->classes);

@@ -41,7 +41,7 @@ static const double pi = 0x1.921fb54442d18p+1;
 /* Labelled rows: those of x that `row` names, or all. */
 typedef struct rows {
     const float *x;
-    const uint8_t *label;
+    const uint16_t *label;
     const uint32_t *row;
     int n;
 } rows;
@@ -72,7 +72,7 @@ typedef struct judge { const met_linear_map *f; const rows *r; int *right; } jud
 
 static int best_class(const met_linear_map *f, const float *x)
 {
-    double score[256];
+    double score[MET_MOST_CLASSES];
     int best = 0;
 
     for (int c = 0; c < f->classes; c++)
@@ -216,7 +216,7 @@ typedef struct stage {
     const uint32_t *order;
     int first, n;               /* rows order[first] ... of r */
     float *x;                   /* (n, d + 1) */
-    uint8_t *label;
+    uint16_t *label;
 } stage;
 
 static void stage_rows(void *ctx, size_t job, int worker)
@@ -242,7 +242,7 @@ typedef struct learner {
     float *w, *v, *dw, *g;
 } learner;
 
-static void step(const learner *l, const float *x, const uint8_t *label, int batch,
+static void step(const learner *l, const float *x, const uint16_t *label, int batch,
                  float lr, float momentum, nn_arena *scratch)
 {
     size_t n = (size_t)batch, d1 = l->d1, classes = l->classes;
@@ -276,7 +276,7 @@ static void descend(const met_linear_settings *s, double lr, const rows *r,
     uint32_t *order = NN_NEW(scratch, uint32_t, r->n);
     stage g = { .f = f, .r = r, .order = order,
                 .x = NN_NEW(scratch, float, AHEAD * batch * d1),
-                .label = NN_NEW(scratch, uint8_t, AHEAD * batch) };
+                .label = NN_NEW(scratch, uint16_t, AHEAD * batch) };
     double steps = (double)s->epochs * (((size_t)r->n + batch - 1) / batch), done = 0;
 
     for (int epoch = 0; epoch < s->epochs && !stopped(s); epoch++) {
@@ -326,7 +326,7 @@ static void sgd(const met_linear_settings *s, const rows *all, const rows *kept,
 
 static void check_settings(const met_linear_settings *s, int d)
 {
-    NN_NEED(s->classes > 0 && s->classes <= 256 && d > 0,
+    NN_NEED(s->classes > 0 && s->classes <= MET_MOST_CLASSES && d > 0,
             "linear probe: %d classes, %d features", s->classes, d);
     NN_NEED(s->lambda >= 0 && s->lr >= 0 && s->momentum >= 0 && s->momentum < 1,
             "linear probe: lambda %g, lr %g, momentum %g", s->lambda, s->lr, s->momentum);
@@ -335,7 +335,7 @@ static void check_settings(const met_linear_settings *s, int d)
 }
 
 int met_linear_fit(const met_linear_settings *s, int d, const float *x,
-                   const uint8_t *label, int n, met_linear_map *f, nn_arena *arena)
+                   const uint16_t *label, int n, met_linear_map *f, nn_arena *arena)
 {
     check_settings(s, d);
     met_check_labels("linear probe: training", label, n, s->classes);
@@ -369,7 +369,7 @@ int met_linear_fit(const met_linear_settings *s, int d, const float *x,
     return fitted;
 }
 
-double met_linear_share(const met_linear_map *f, const float *x, const uint8_t *label,
+double met_linear_share(const met_linear_map *f, const float *x, const uint16_t *label,
                         int n, nn_arena *scratch)
 {
     met_check_labels("linear probe: test", label, n, f->classes);
@@ -379,8 +379,8 @@ double met_linear_share(const met_linear_map *f, const float *x, const uint8_t *
 }
 
 double met_linear(const met_linear_settings *s, int d, const float *train,
-                  const uint8_t *train_label, int n, const float *test,
-                  const uint8_t *test_label, int m, nn_arena *scratch)
+                  const uint16_t *train_label, int n, const float *test,
+                  const uint16_t *test_label, int m, nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch);
     met_linear_map f;

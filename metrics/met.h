@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include "nn/arena.h"
 
+/* ImageNet has 1000; a score of each class stands on the stack of whoever judges. */
+enum { MET_MOST_CLASSES = 1024 };
+
 /* Collapse metrics: one file per family, one line in metrics.def.  docs/metrics.md tells
  * how to read each, what its reference value is, and what fools it.
  *
@@ -47,7 +50,7 @@ double met_alignment(int n, int d, const float *a, const float *b, double power)
  * those below 1e-12 of the largest are rounding and come out as 0.  met_col_std:
  * population standard deviation of every column. */
 int  met_finite(const float *x, size_t n);
-void met_check_labels(const char *what, const uint8_t *label, int n, int classes);
+void met_check_labels(const char *what, const uint16_t *label, int n, int classes);
 void met_unit_rows(int n, int d, const float *x, float *unit);
 void met_spectrum(int n, int d, const float *x, const double *mean, double denominator,
                   double *w, nn_arena *scratch);
@@ -97,8 +100,8 @@ typedef struct met_knn_settings {
 } met_knn_settings;
 
 double met_knn(const met_knn_settings *s, int d, const float *bank,
-               const uint8_t *bank_label, int bank_n, const float *query,
-               const uint8_t *query_label, int query_n, nn_arena *scratch);
+               const uint16_t *bank_label, int bank_n, const float *query,
+               const uint16_t *query_label, int query_n, nn_arena *scratch);
 
 /* Linear probe (spec 11.2): how well a linear classifier on frozen features does.  It
  * learns from `train` (n, d) with its labels and is judged on `test` (m, d).  Features
@@ -114,7 +117,7 @@ double met_knn(const met_knn_settings *s, int d, const float *bank,
  * lambda = 0 or lr = 0: that of the best share on a tenth of the training rows (drawn by
  * the seed), learnt on the others, is used for all rows: of .0001, .001, .01, .1, and of
  * .1, .01, 1; of equals the first, also when there are fewer than ten rows.
- * The lowest class on equal scores.  Labels are below `classes` (at most 256).  Returns
+ * The lowest class on equal scores.  Labels are below `classes` (at most MET_MOST_CLASSES).  Returns
  * the share of test rows whose class is right; NaN when train or test is empty or holds a
  * number that is not finite, or when learning diverged.
  *
@@ -137,8 +140,8 @@ typedef struct met_linear_settings {
 extern const met_linear_settings met_linear_default;
 
 double met_linear(const met_linear_settings *s, int d, const float *train,
-                  const uint8_t *train_label, int n, const float *test,
-                  const uint8_t *test_label, int m, nn_arena *scratch);
+                  const uint16_t *train_label, int n, const float *test,
+                  const uint16_t *test_label, int m, nn_arena *scratch);
 
 /* The same in two steps.  score_c = sum_j (x_j - mean_j) by_j w_jc + bias_c.
  * met_linear_fit returns 1, or 0 when there is nothing to learn from, learning diverged
@@ -152,8 +155,8 @@ typedef struct met_linear_map {
 } met_linear_map;
 
 int    met_linear_fit(const met_linear_settings *s, int d, const float *x,
-                      const uint8_t *label, int n, met_linear_map *f, nn_arena *arena);
-double met_linear_share(const met_linear_map *f, const float *x, const uint8_t *label,
+                      const uint16_t *label, int n, met_linear_map *f, nn_arena *arena);
+double met_linear_share(const met_linear_map *f, const float *x, const uint16_t *label,
                         int n, nn_arena *scratch);
 
 /* Online probe (spec 11.3): batch normalisation without scale and shift, then a linear
@@ -165,7 +168,7 @@ double met_linear_share(const met_linear_map *f, const float *x, const uint8_t *
  * met_online_step: one update of SGD by the mean cross-entropy of h (n, d); returns it,
  * or NaN, and changes nothing, when n is 0 or h is not finite.  met_online_test: share of
  * rows whose class is right, with the running statistics; NaN as above.  Labels are below
- * `classes`, at most 256. */
+ * `classes`, at most MET_MOST_CLASSES. */
 typedef struct met_online {
     int d, classes;
     float lr, momentum;                 /* from the start .1 and .9; yours to schedule */
@@ -176,9 +179,9 @@ typedef struct met_online {
 
 met_online met_online_of(int d, int classes, nn_arena *a);
 void       met_online_start(met_online *o);
-double     met_online_step(met_online *o, const float *h, const uint8_t *label, int n,
+double     met_online_step(met_online *o, const float *h, const uint16_t *label, int n,
                            nn_arena *scratch);
-double     met_online_test(const met_online *o, const float *h, const uint8_t *label,
+double     met_online_test(const met_online *o, const float *h, const uint16_t *label,
                            int n, nn_arena *scratch);
 
 /* The first two principal components of unit rows: xy (n, 2); sign fixed so that the

@@ -38,7 +38,7 @@ met_online met_online_of(int d, int classes, nn_arena *a)
 
 void met_online_start(met_online *o)
 {
-    NN_NEED(o->d > 0 && o->classes > 0 && o->classes <= 256,
+    NN_NEED(o->d > 0 && o->classes > 0 && o->classes <= MET_MOST_CLASSES,
             "online probe: %d features, %d classes", o->d, o->classes);
     size_t d = (size_t)o->d, classes = (size_t)o->classes;
 
@@ -94,7 +94,7 @@ static void update(const met_online *o, size_t n, const float *gradient, float *
     }
 }
 
-double met_online_step(met_online *o, const float *h, const uint8_t *label, int rows,
+double met_online_step(met_online *o, const float *h, const uint16_t *label, int rows,
                        nn_arena *scratch)
 {
     met_check_labels("online probe:", label, rows, o->classes);
@@ -131,7 +131,7 @@ double met_online_step(met_online *o, const float *h, const uint8_t *label, int 
     return loss / rows;
 }
 
-double met_online_test(const met_online *o, const float *h, const uint8_t *label, int n,
+double met_online_test(const met_online *o, const float *h, const uint16_t *label, int n,
                        nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch), d = (size_t)o->d, classes = (size_t)o->classes;

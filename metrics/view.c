@@ -40,7 +40,7 @@ int met_finite(const float *x, size_t n)
     return !any;
 }
 
-void met_check_labels(const char *what, const uint8_t *label, int n, int classes)
+void met_check_labels(const char *what, const uint16_t *label, int n, int classes)
 {
     for (int i = 0; i < n; i++)
         NN_NEED(label[i] < classes, "%s row %d has label %d of %d classes", what, i,

@@ -768,7 +768,8 @@ END_TEST
 START_TEST(a_fingerprint_sees_every_bit)
 {
     enum { H = 5, W = 7, C = 3, N = 3 };
-    uint8_t pixel[N * H * W * C], label[N] = { 1, 2, 3 };
+    uint8_t pixel[N * H * W * C];
+    uint16_t label[N] = { 1, 2, 3 };
     data_images d = { .n = N, .h = H, .w = W, .c = C, .classes = 4, .pixel = pixel,
                       .label = label };
 

@@ -476,7 +476,7 @@ START_TEST(the_online_probe_learns_from_the_first_view)
     own.lr = 0.05f;
 
     for (int step = 0; step < data_loader_steps(l); step++) {
-        uint8_t label[BATCH];
+        uint16_t label[BATCH];
         ssl_views v;
         data_batch b = data_loader_get(l, 0, step);
         for (int k = 0; k < 2; k++)

@@ -10,7 +10,8 @@
 
 enum { N = 50, BATCH = 7, STEPS = N / BATCH, H = 9, W = 8, C = 3, COUNT = H * W * C };
 
-static uint8_t pixel[N * COUNT], label[N];
+static uint8_t pixel[N * COUNT];
+static uint16_t label[N];
 static nn_arena arena;
 static data_images images;
 static data_augment augment;

@@ -769,7 +769,7 @@ enum { SAME_N = 300, SAME_D = 70 };     /* 64 and more: eigenvectors use the tea
 
 typedef struct outcome { double value[32], xy[2 * SAME_N], share[2], knn; } outcome;
 
-static void measure(const float *x, int n, int d, const uint8_t *label, outcome *o)
+static void measure(const float *x, int n, int d, const uint16_t *label, outcome *o)
 {
     met_view v = met_view_of(&arena, x, n, d, 24);
     met_knn_settings s = { .k = 30, .temperature = 0.1, .classes = 5 };
@@ -784,11 +784,11 @@ static void measure(const float *x, int n, int d, const uint8_t *label, outcome 
 START_TEST(threads_and_kernel_tables_do_not_change_a_byte)
 {
     float *x = gaussian(SAME_N, SAME_D, 11);
-    uint8_t label[SAME_N];
+    uint16_t label[SAME_N];
     static outcome first, now;
 
     for (int i = 0; i < SAME_N; i++)
-        label[i] = (uint8_t)(i * 7 % 5);
+        label[i] = (uint16_t)(i * 7 % 5);
     nn_par_set_threads(1);
     nn_kern_choose("ref");
     measure(x, SAME_N, SAME_D, label, &first);
@@ -809,8 +809,8 @@ END_TEST
 
 /* ---- nearest-neighbour classifier -------------------------------------------------- */
 
-static double knn(int k, double temperature, const float *bank, const uint8_t *label,
-                  int n, const float *query, uint8_t want)
+static double knn(int k, double temperature, const float *bank, const uint16_t *label,
+                  int n, const float *query, uint16_t want)
 {
     met_knn_settings s = { .k = k, .temperature = temperature, .classes = 4 };
     return met_knn(&s, 2, bank, label, n, query, &want, 1, &arena);
@@ -820,7 +820,7 @@ static double knn(int k, double temperature, const float *bank, const uint8_t *l
  * y = exp(-.1/T), that is above T = .1 / -ln(.618) = .2078. */
 START_TEST(three_points_by_hand)
 {
-    static const uint8_t label[] = { 0, 1, 1 };
+    static const uint16_t label[] = { 0, 1, 1 };
     float bank[6], query[] = { 5, 0 };          /* any length: features are normalised */
     for (int i = 0; i < 3; i++) {
         double c = 0.9 - 0.1 * i, length = i + 0.5;
@@ -834,7 +834,7 @@ START_TEST(three_points_by_hand)
     ck_assert(knn(1, 9, bank, label, 3, query, 0) == 1);
     ck_assert(knn(200, 9, bank, label, 3, query, 1) == 1);      /* k is clamped to 3 */
     /* exp(9000) and exp(-1000) on the way must not decide */
-    static const uint8_t turned[] = { 1, 0, 0 };
+    static const uint16_t turned[] = { 1, 0, 0 };
     ck_assert(knn(3, 1e-4, bank, label, 3, query, 0) == 1);
     ck_assert(knn(3, 1e-4, bank, turned, 3, query, 1) == 1);
 }
@@ -843,13 +843,13 @@ END_TEST
 START_TEST(ties_go_to_the_lowest_class_and_the_first_row)
 {
     static const float bank[] = { 1, 0, 1, 0, 0, 1, 0, 2 }, query[] = { 1, 1 };
-    static const uint8_t label[] = { 3, 3, 2, 2 };
+    static const uint16_t label[] = { 3, 3, 2, 2 };
     ck_assert(knn(4, 0.1, bank, label, 4, query, 2) == 1);      /* equal scores */
     ck_assert(knn(1, 0.1, bank, label, 4, query, 3) == 1);      /* of four equal: row 0 */
     ck_assert(knn(3, 0.1, bank, label, 4, query, 3) == 1);      /* rows 0, 1, 2 */
     /* two rows at 90 degrees, two nearer ones: of the first two, row 0 stays */
     static const float late[] = { 0, 1, 0, -1, 1, 1, 1, -1 }, along[] = { 1, 0 };
-    static const uint8_t last[] = { 1, 0, 0, 1 };
+    static const uint16_t last[] = { 1, 0, 0, 1 };
     ck_assert(knn(3, 0.1, late, last, 4, along, 1) == 1);
     static const float nothing[] = { 0, 0 };
     ck_assert(knn(4, 0.1, bank, label, 4, nothing, 2) == 1);    /* all cosines zero */
@@ -858,7 +858,7 @@ END_TEST
 
 /* Plain search in double, for sizes that cross the tiles. */
 static int plain(const met_knn_settings *s, int d, const float *bank,
-                 const uint8_t *label, int n, const float *q)
+                 const uint16_t *label, int n, const float *q)
 {
     double *sim = malloc(sizeof *sim * (size_t)n), score[10] = {0};
     int best = 0;
@@ -892,19 +892,19 @@ START_TEST(predictions_are_those_of_a_plain_search)
     static const met_knn_settings s = { .k = 20, .temperature = 0.1, .classes = 10 };
     float *bank = gaussian(BANK, D, 12), *query = gaussian(QUERY, D, 13);
     float *mixed = malloc(sizeof *mixed * BANK * D);
-    static uint8_t label[BANK], label2[BANK], want[QUERY];
+    static uint16_t label[BANK], label2[BANK], want[QUERY];
     static uint32_t order[BANK];
     nn_rng r = nn_rng_at(14, NN_RNG_TEST, 0, 0);
 
     nn_rng_permute(&r, order, BANK);
     for (int i = 0; i < BANK; i++)
-        label[i] = (uint8_t)nn_rng_below(&r, 10);
+        label[i] = (uint16_t)nn_rng_below(&r, 10);
     for (int i = 0; i < BANK; i++) {
         memcpy(mixed + i * D, bank + order[i] * D, D * sizeof *mixed);
         label2[i] = label[order[i]];
     }
     for (int i = 0; i < QUERY; i++)
-        want[i] = (uint8_t)plain(&s, D, bank, label, BANK, query + i * D);
+        want[i] = (uint16_t)plain(&s, D, bank, label, BANK, query + i * D);
     /* every prediction agrees; that of a mixed bank, too */
     ck_assert(met_knn(&s, D, bank, label, BANK, query, want, QUERY, &arena) == 1);
     ck_assert(met_knn(&s, D, mixed, label2, BANK, query, want, QUERY, &arena) == 1);
@@ -918,7 +918,7 @@ START_TEST(knn_without_numbers_is_nan)
 {
     static const float bank[] = { 1, 0, 0, 1 }, bad[] = { 1, NAN, 0, 1 };
     static const float query[] = { 1, 1 };
-    static const uint8_t label[] = { 0, 1 };
+    static const uint16_t label[] = { 0, 1 };
     met_knn_settings s = { .k = 5, .temperature = 0.1, .classes = 2 };
     ck_assert(isnan(met_knn(&s, 2, bank, label, 0, query, label, 1, &arena)));
     ck_assert(isnan(met_knn(&s, 2, bank, label, 2, query, label, 0, &arena)));
@@ -932,7 +932,7 @@ START_TEST(knn_keeps_to_a_tile_of_memory)
     nn_arena a = {0};
     static const met_knn_settings s = { .k = 20, .temperature = 0.1, .classes = 2 };
     float *x = gaussian(20000, 2, 15);
-    uint8_t *label = calloc(20000, 1);
+    uint16_t *label = calloc(20000, sizeof *label);
     met_knn(&s, 2, x, label, 2000, x, label, 2000, &a);
     size_t before = a.peak;
     met_knn(&s, 2, x, label, 20000, x, label, 2000, &a);

@@ -28,12 +28,12 @@ static void near(const char *name, double got, double want, double tolerance)
 /* n rows of d normals around one of `classes` centres, `apart` standard deviations from
  * zero along axis c; labels are drawn. */
 static float *classes_of(int n, int d, int classes, double apart, uint64_t seed,
-                         uint8_t *label)
+                         uint16_t *label)
 {
     nn_rng r = nn_rng_at(seed, NN_RNG_TEST, 0, 0);
     float *x = malloc(sizeof *x * (size_t)n * (size_t)d);
     for (int i = 0; i < n; i++) {
-        label[i] = (uint8_t)nn_rng_below(&r, (uint32_t)classes);
+        label[i] = (uint16_t)nn_rng_below(&r, (uint32_t)classes);
         for (int j = 0; j < d; j++)
             x[i * d + j] = (float)(nn_rng_normal(&r) + (j == label[i] ? apart : 0));
     }
@@ -52,7 +52,7 @@ static met_linear_settings settings(met_protocol protocol, int classes)
 
 typedef struct sample {
     const float *x, *test;
-    uint8_t y[90], y_test[90];
+    uint16_t y[90], y_test[90];
     int n, m, d;
 } sample;
 
@@ -65,9 +65,9 @@ static sample golden_sample(const golden *g)
                  .d = x->shape.dim[1] };
     ck_assert(s.n <= 90 && s.m <= 90);
     for (int i = 0; i < s.n; i++)
-        s.y[i] = (uint8_t)y->val[i];
+        s.y[i] = (uint16_t)y->val[i];
     for (int i = 0; i < s.m; i++)
-        s.y_test[i] = (uint8_t)yt->val[i];
+        s.y_test[i] = (uint16_t)yt->val[i];
     return s;
 }
 
@@ -137,7 +137,7 @@ END_TEST
 START_TEST(ridge_by_hand)
 {
     enum { N = 8, D = 4 };
-    static const uint8_t label[N] = { 0, 0, 0, 0, 1, 1, 1, 1 };
+    static const uint16_t label[N] = { 0, 0, 0, 0, 1, 1, 1, 1 };
     float x[N * D];
     for (int i = 0; i < N; i++)
         for (int j = 0; j < D; j++)
@@ -163,7 +163,7 @@ END_TEST
 START_TEST(one_step_of_sgd_by_hand)
 {
     static const float x[] = { 1, -2, 3, -4 };              /* std sqrt(7.25), mean -.5 */
-    static const uint8_t label[] = { 1, 0, 1, 0 };
+    static const uint16_t label[] = { 1, 0, 1, 0 };
     met_linear_settings s = settings(MET_SGD, 2);
     met_linear_map f;
     s.lr = 0.25;
@@ -182,11 +182,11 @@ END_TEST
 START_TEST(separable_classes_are_learnt_and_shuffled_ones_are_not)
 {
     enum { N = 3000, M = 2000, D = 16, CLASSES = 5 };
-    static uint8_t label[N + M], mixed[N + M];
+    static uint16_t label[N + M], mixed[N + M];
     float *x = classes_of(N + M, D, CLASSES, 12, 1, label);
     nn_rng r = nn_rng_at(2, NN_RNG_TEST, 0, 0);
     for (int i = 0; i < N + M; i++)
-        mixed[i] = (uint8_t)nn_rng_below(&r, CLASSES);
+        mixed[i] = (uint16_t)nn_rng_below(&r, CLASSES);
     for (int p = MET_RIDGE; p <= MET_SGD; p++) {
         met_linear_settings s = settings((met_protocol)p, CLASSES);
         s.epochs = 5;
@@ -203,7 +203,7 @@ END_TEST
 START_TEST(scale_and_place_of_a_feature_do_not_matter)
 {
     enum { N = 300, M = 200, D = 6 };
-    uint8_t label[N + M];
+    uint16_t label[N + M];
     float *x = classes_of(N + M, D, 3, 1, 3, label), moved[(N + M) * D];
     for (int i = 0; i < (N + M) * D; i++)
         moved[i] = x[i] * ldexpf(1, 3 * (i % D) - 20);
@@ -225,7 +225,7 @@ END_TEST
 START_TEST(the_seed_alone_decides_the_order)
 {
     enum { N = 200, D = 5 };
-    uint8_t label[N];
+    uint16_t label[N];
     float *x = classes_of(N, D, 3, 1, 4, label);
     met_linear_settings s = settings(MET_SGD, 3);
     met_linear_map f, g, h;
@@ -244,7 +244,7 @@ END_TEST
 START_TEST(a_linear_probe_without_numbers_is_nan)
 {
     static const float x[] = { 1, 0, 0, 1 }, bad[] = { 1, NAN, 0, 1 };
-    static const uint8_t y[] = { 0, 1 };
+    static const uint16_t y[] = { 0, 1 };
     for (int p = MET_RIDGE; p <= MET_SGD; p++) {
         met_linear_settings s = settings((met_protocol)p, 2);
         ck_assert(met_linear(&s, 2, x, y, 2, x, y, 2, &arena) == 1);
@@ -261,7 +261,7 @@ END_TEST
 START_TEST(linear_probes_of_poor_data_are_survived)
 {
     enum { N = 12, D = 20 };
-    uint8_t one[N] = {0}, two[N];
+    uint16_t one[N] = {0}, two[N];
     float x[N * D];
     for (int p = MET_RIDGE; p <= MET_SGD; p++) {
         met_linear_settings s = settings((met_protocol)p, 3);
@@ -296,7 +296,7 @@ START_TEST(a_linear_probe_stops_when_told)
 {
     enum { N = 300, D = 9, FOR_EVER = 1000000000 };
     const struct itimerval soon = { .it_value = { .tv_usec = 50000 } };
-    uint8_t label[N];
+    uint16_t label[N];
     float *x = classes_of(N, D, 3, 1, 9, label);
     met_linear_map f;
 
@@ -339,9 +339,9 @@ START_TEST(online_updates_are_those_of_pytorch)
         { 56, 60, 0.125f },
     };
     int d = x->shape.dim[1];
-    uint8_t label[60];
+    uint16_t label[60];
     for (int i = 0; i < 60; i++)
-        label[i] = (uint8_t)y->val[i];
+        label[i] = (uint16_t)y->val[i];
     met_online o = met_online_of(d, 4, &arena);
     for (int t = 0; t < 5; t++) {
         o.lr = step[t].lr;
@@ -366,7 +366,7 @@ END_TEST
 START_TEST(an_online_probe_starts_by_guessing_and_learns)
 {
     enum { N = 256, D = 8, CLASSES = 3 };
-    uint8_t label[N];
+    uint16_t label[N];
     float *x = classes_of(N, D, CLASSES, 6, 8, label);
     met_online o = met_online_of(D, CLASSES, &arena);
     near("loss", met_online_step(&o, x, label, N, &arena), log(3), 1e-6);
@@ -380,7 +380,7 @@ END_TEST
 START_TEST(an_online_probe_takes_no_bad_numbers)
 {
     static const float x[] = { 1, 2, 3, 4 }, bad[] = { 1, 2, INFINITY, 4 };
-    static const uint8_t label[] = { 0, 1 };
+    static const uint16_t label[] = { 0, 1 };
     met_online o = met_online_of(2, 2, &arena);
     size_t mark = nn_arena_mark(&arena);
     ck_assert(isfinite(met_online_step(&o, x, label, 2, &arena)));
@@ -401,10 +401,10 @@ END_TEST
 
 /* ---- nearest neighbours: the other conventions ------------------------------------- */
 
-static int class_of(met_knn_settings s, const float *bank, const uint8_t *label, int n,
+static int class_of(met_knn_settings s, const float *bank, const uint16_t *label, int n,
                     const float *query)
 {
-    for (uint8_t c = 0; c < s.classes; c++)
+    for (uint16_t c = 0; c < s.classes; c++)
         if (met_knn(&s, 2, bank, label, n, query, &c, 1, &arena) == 1)
             return c;
     return -1;
@@ -414,7 +414,7 @@ static int class_of(met_knn_settings s, const float *bank, const uint8_t *label,
 START_TEST(euclidean_votes_by_hand)
 {
     static const float bank[] = { 2, 1, 1, 2.5f, -1, 1, 1, -1.25f }, query[] = { 1, 1 };
-    static const uint8_t label[] = { 2, 1, 1, 0 };
+    static const uint16_t label[] = { 2, 1, 1, 0 };
     met_knn_settings s = { .classes = 3, .distance = MET_EUCLIDEAN, .k = 3 };
 
     s.vote = MET_VOTE_COUNT;                    /* no temperature needed */
@@ -443,7 +443,7 @@ END_TEST
 START_TEST(an_inverse_distance_has_its_floor)
 {
     static const float bank[] = { 0, 0, 1.5e-5f, 0, 0, -1.5e-5f, 9e-6f, 0 };
-    static const uint8_t label[] = { 1, 0, 0, 0 };
+    static const uint16_t label[] = { 1, 0, 0, 0 };
     static const float query[] = { 0, 0 };
     met_knn_settings s = { .classes = 2, .distance = MET_EUCLIDEAN, .k = 3,
                            .vote = MET_VOTE_INVERSE };
@@ -457,21 +457,21 @@ END_TEST
 START_TEST(the_two_distances_disagree_where_they_should)
 {
     static const float bank[] = { 10, 0, 1, 0.5f }, query[] = { 1, 0 };
-    static const uint8_t label[] = { 0, 1 };
+    static const uint16_t label[] = { 0, 1 };
     met_knn_settings s = { .classes = 2, .k = 1, .vote = MET_VOTE_COUNT };
     ck_assert_int_eq(0, class_of(s, bank, label, 2, query));
     s.distance = MET_EUCLIDEAN;
     ck_assert_int_eq(1, class_of(s, bank, label, 2, query));
     /* cosines 1 and .894: distances of unit rows 0 and .459 */
     static const float three[] = { 10, 0, 1, 0.5f, 1, -0.5f };
-    static const uint8_t both[] = { 0, 1, 1 };
+    static const uint16_t both[] = { 0, 1, 1 };
     s = (met_knn_settings){ .classes = 2, .k = 3, .vote = MET_VOTE_INVERSE };
     ck_assert_int_eq(0, class_of(s, three, both, 3, query));
     s.vote = MET_VOTE_COUNT;
     ck_assert_int_eq(1, class_of(s, three, both, 3, query));
     /* r = sqrt(.2) against three of r = 1: 2.24 and 3 (of squares: 5 and 3) */
     static const float four[] = { 0.9f, 0.43589f, 1, 1.73205f, 1, 1.73205f, 1, 1.73205f };
-    static const uint8_t rest[] = { 0, 1, 1, 1 };
+    static const uint16_t rest[] = { 0, 1, 1, 1 };
     s.k = 4;
     s.vote = MET_VOTE_INVERSE;
     ck_assert_int_eq(1, class_of(s, four, rest, 4, query));
@@ -491,7 +491,7 @@ static int nearer(const void *a, const void *b)
 START_TEST(euclidean_predictions_are_those_of_a_plain_search)
 {
     enum { BANK = 2500, QUERY = 300, D = 5, CLASSES = 4 };
-    static uint8_t label[BANK + QUERY], mixed_label[BANK], want[QUERY];
+    static uint16_t label[BANK + QUERY], mixed_label[BANK], want[QUERY];
     static uint32_t order[BANK];
     static hit near_by[BANK];
     float *x = classes_of(BANK + QUERY, D, CLASSES, 1, 6, label), *q = x + BANK * D;
@@ -519,7 +519,7 @@ START_TEST(euclidean_predictions_are_those_of_a_plain_search)
                     vote == MET_VOTE_EXP ? exp(-near_by[k].r / s.temperature)
                     : vote == MET_VOTE_INVERSE ? 1 / (near_by[k].r + 1e-5) : 1;
             want[i] = 0;
-            for (uint8_t c = 1; c < CLASSES; c++)
+            for (uint16_t c = 1; c < CLASSES; c++)
                 if (score[c] > score[want[i]])
                     want[i] = c;
         }
@@ -535,7 +535,7 @@ START_TEST(distances_that_a_float_cannot_hold_are_survived)
 {
     static const float bank[] = { 3e38f, 0, -3e38f, 0, 0, 3e38f };
     static const float query[] = { -3e38f, 0 };
-    static const uint8_t label[] = { 1, 2, 2 };
+    static const uint16_t label[] = { 1, 2, 2 };
     met_knn_settings s = { .classes = 3, .distance = MET_EUCLIDEAN, .k = 1,
                            .vote = MET_VOTE_COUNT };
     ck_assert_int_eq(2, class_of(s, bank, label, 3, query));
@@ -557,7 +557,7 @@ typedef struct outcome {
     float weight[SAME_CLASSES * SAME_D], mean[SAME_D], var[SAME_D];
 } outcome;
 
-static void measure(const float *x, const uint8_t *label, outcome *o)
+static void measure(const float *x, const uint16_t *label, outcome *o)
 {
     size_t mark = nn_arena_mark(&arena);
     memset(o, 0, sizeof *o);
@@ -590,7 +590,7 @@ static void measure(const float *x, const uint8_t *label, outcome *o)
 
 START_TEST(probes_have_the_same_bytes_with_all_threads_and_tables)
 {
-    static uint8_t label[SAME_N];
+    static uint16_t label[SAME_N];
     float *x = classes_of(SAME_N, SAME_D, SAME_CLASSES, 1.5, 5, label);
     static outcome first, now;
 
