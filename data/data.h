@@ -22,6 +22,7 @@ typedef struct data_images {
     const float *value;                 /* (rows, h, w, c) instead, or NULL */
     const uint32_t *row;                /* (n), or NULL: image i is row i */
     const uint16_t *label;              /* (n), below classes <= DATA_MOST_CLASSES */
+    int unlabelled;                     /* the last so many have none (label 0) */
     const float *factor; int factors;   /* (n, factors) true factors, or NULL */
     float mean[3], std[3];              /* per channel on the 0..1 scale; of numbers
                                            mean[0] and std[0], for all of them */
@@ -60,12 +61,17 @@ typedef struct data_settings {          /* section `data` of the config */
 
 extern const nn_setting data_setting_table[];
 
+/* A file of a set as it is published, for `fullrank data fetch-help` and `check`. */
+typedef struct data_file { const char *name; long long bytes; const char *md5; } data_file;
+
 typedef struct data_source {
     const char *name, *about, *package; /* Debian package that brings it, or NULL */
     const char *const *labels;          /* class names, NULL-terminated; NULL: its
                                            files tell (data_images.names) */
     const char *const *factors;         /* names of the true factors, or NULL */
     const char *recipe;                 /* augmentation that suits it: "grey28" */
+    const data_file *files;             /* up to one without a name; NULL: no fixed files */
+    const char *origin;                 /* where they are published, for people to go to */
     /* Fills train and test; files, sizes and corruption are NN_EDATA with one clear text.
      * Called through data_load. */
     nn_status (*load)(const data_settings *s, uint64_t seed, nn_arena *a,
