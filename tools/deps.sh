@@ -26,6 +26,7 @@ zlib1g-dev     zlib.h
 libyaml-dev    yaml.h
 libjansson-dev jansson.h
 libmd-dev      sha256.h
+libstb-dev     stb/stb_image.h
 '
 if [ "$what" = check ] || [ "$what" = deps ]; then
     headers="$headers
@@ -75,7 +76,8 @@ missing()
 # The target's libraries.  Installing them beside the machine's own (multiarch) would pull
 # its packages to other versions, so they are unpacked into a folder of the build: a few
 # archives of code and their headers, no root needed.
-arm_packages="zlib1g-dev libyaml-dev libjansson-dev libmd-dev check libsubunit-dev"
+arm_packages="zlib1g-dev libyaml-dev libjansson-dev libmd-dev libstb-dev check"
+arm_packages="$arm_packages libsubunit-dev"
 arm=build/aarch64/root
 arm_lib=$arm/usr/lib/aarch64-linux-gnu
 
@@ -84,7 +86,7 @@ has_arm_libs()
     echo 'int main(void) { return 0; }' | aarch64-linux-gnu-gcc -x c - -o /dev/null \
         -I$arm/usr/include -I$arm/usr/include/aarch64-linux-gnu -L$arm_lib \
         -include zlib.h -include yaml.h -include jansson.h -include sha256.h \
-        -include check.h -lcheck -lsubunit -lz -lyaml -ljansson -lmd -lm 2>/dev/null
+        -include stb/stb_image.h -include check.h -lcheck -lsubunit -lz -lyaml -ljansson -lmd -lm 2>/dev/null
 }
 
 # An apt of its own: other lists, other architecture, nothing of the system touched.

@@ -52,7 +52,7 @@ includes()
         line = $0; sub(/^[^:]*:/, "", line); sub(/:.*/, "", line)
         target = $0; sub(/^[^:]*:[^:]*:/, "", target)
 
-        if (target ~ /stb_image\.h/ && file != "data/image.c") {
+        if (target ~ /[<"\/]stb_image/ && file != "data/image.c") {
             target = "stb_image.h"
             refuse("data/image.c is the only user of stb_image")
         }
