@@ -275,7 +275,7 @@ static void jitter(const data_draw *draw, float *x, size_t pixels, int c)
 
 size_t data_augment_space(const data_images *d)
 {
-    return data_pixel_space(d->h, d->w, d->c);
+    return data_pixel_space(d->h, d->w, d->c, d->h, d->w);
 }
 
 void data_augment_view(const data_augment *a, const data_images *d, int i, int view,
@@ -294,7 +294,7 @@ void data_augment_view(const data_augment *a, const data_images *d, int i, int v
         data_plain(d, NULL, i, 1, out);
         return;
     }
-    data_resize(d, data_pixel_at(d, i), draw.box, a->interpolation, out, work);
+    data_resize(d, data_pixel_at(d, i), draw.box, a->interpolation, h, w, out, work);
     if (draw.flip && a->order == DATA_FLIP_EARLY)
         data_flip(out, h, w, c);
     if (draw.jitter)

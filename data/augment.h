@@ -2,6 +2,7 @@
 #define DATA_AUGMENT_H
 
 #include "data/data.h"
+#include "data/resize.h"
 
 /* Inside of the augmentation: what was drawn for a view, and the operations it is put
  * through.  For data/ and its tests; everybody else uses data_augment_view.
@@ -9,10 +10,7 @@
  * Pixels are floats in 0..1, channels last, c = 1 or 3.  The operations are plain C in
  * single precision with a fixed order of additions, so their bits are the same
  * everywhere. */
-typedef struct data_box { int top, left, h, w; } data_box;
-
 enum { DATA_BRIGHTNESS, DATA_CONTRAST, DATA_SATURATION, DATA_HUE, DATA_JITTERS };
-enum { DATA_BILINEAR, DATA_BICUBIC };
 enum { DATA_FLIP_EARLY, DATA_FLIP_LAST };
 
 typedef struct data_draw {
@@ -28,9 +26,10 @@ typedef struct data_draw {
  * turning one operation off leaves the numbers of all others as they were. */
 data_draw data_draw_view(const data_augment *a, int h, int w, int view, nn_rng *r);
 
-/* Puts box b of an image (h, w, c) of bytes to h x w floats in 0..1. */
-void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how,
-                 float *out, void *work);
+/* Puts box b of an image (h, w, c) of bytes to oh x ow floats in 0..1, antialiased where
+ * it becomes smaller.  The box is all there is: its border counts as the image's. */
+void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how, int oh,
+                 int ow, float *out, void *work);
 void data_flip(float *x, int h, int w, int c);
 void data_brightness(float *x, size_t pixels, int c, float factor);
 void data_contrast(float *x, size_t pixels, int c, float factor);
@@ -41,8 +40,9 @@ void data_blur(float *x, int h, int w, int c, double sigma, void *work);
 void data_solarize(float *x, size_t count);
 void data_normalise(const data_images *d, float *x, size_t pixels);
 
-/* The two passes of data_resize and data_blur need this much of `work`. */
-size_t data_pixel_space(int h, int w, int c);
+/* What data_resize of boxes of (h, w, c) to (oh, ow) and data_blur of (oh, ow, c) need of
+ * `work`. */
+size_t data_pixel_space(int h, int w, int c, int oh, int ow);
 
 enum { DATA_MOST_SIGMA = 8 };           /* in pixels; bounds the space that blur needs */
 

@@ -17,6 +17,14 @@ enum {
 /* The weights of one output coordinate over `count` input coordinates from `first` on. */
 typedef struct taps { int first, count; float weight[TAPS]; } taps;
 
+/* The same where the picture becomes smaller, with weights elsewhere. */
+typedef struct wide_taps { int first, count; const float *weight; } wide_taps;
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 /* work = a table of taps, then floats: one image, then one row with its borders */
 static taps *taps_of(void *work)
 {
@@ -28,32 +36,42 @@ static float *floats_of(void *work, int w)
     return (float *)(void *)(taps_of(work) + w);
 }
 
-size_t data_pixel_space(int h, int w, int c)
+/* work = a table of wide taps, their weights and those of one row, one row of the box that
+ * columns were summed to, then the box as floats.  Three channels take PLACES. */
+enum { PLACES = 4 };
+
+static int places(int c)
 {
-    size_t floats = (size_t)h * w * c + (size_t)(w + 2 * MOST_RADIUS) * c;
-    return sizeof(taps) * (size_t)w + sizeof(float) * floats;
+    return c == 3 ? PLACES : c;
+}
+
+static size_t wide_space(int h, int w, int c, int oh, int ow)
+{
+    size_t across = (size_t)data_kernel_taps(DATA_BICUBIC, w, ow) * (size_t)ow;
+    size_t down = (size_t)data_kernel_taps(DATA_BICUBIC, h, oh);
+    size_t row = (size_t)w * (size_t)places(c);
+    return sizeof(wide_taps) * (size_t)ow
+           + sizeof(float) * (across + down + row * (size_t)h + row);
+}
+
+size_t data_pixel_space(int h, int w, int c, int oh, int ow)
+{
+    size_t image = (size_t)larger(h, oh) * (size_t)ow * (size_t)c;
+    size_t floats = image + (size_t)(ow + 2 * MOST_RADIUS) * (size_t)c;
+    size_t plain = sizeof(taps) * (size_t)ow + sizeof(float) * floats;
+    size_t wide = h > oh || w > ow ? wide_space(h, w, c, oh, ow) : 0;
+    return plain > wide ? plain : wide;
 }
 
 /* ---- crop and resize ---- */
 
-static double weight_at(int how, double x)
-{
-    x = fabs(x);
-    if (how == DATA_BILINEAR)
-        return x < 1 ? 1 - x : 0;
-    if (x < 1)
-        return (1.5 * x - 2.5) * x * x + 1;
-    return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
-}
-
-/* Pixels are squares: output pixel j covers [j, j + 1), its centre falls on
- * (j + 1/2) in / out of the input.  Inputs beyond the border get no weight, the others
- * are scaled to the sum 1.  Bicubic is Keys' kernel with a = -1/2.  This is what Pillow
- * does (so the published recipes, which resize with it, are met), and PyTorch with
+/* What resize.h says about kernels and borders holds here, too.  This is what Pillow does
+ * (so the published recipes, which resize with it, are met), and PyTorch with
  * antialias=True; PyTorch's default bicubic has a = -3/4 and repeats border pixels.
  *
- * The crop lies in the image and becomes as large as the image, so that every resize here
- * enlarges: the question how to thin out pixels without aliasing does not arise. */
+ * Two ways, one result up to rounding.  A box that is enlarged has at most TAPS inputs an
+ * output and takes rows first; a box that becomes smaller in any direction has a kernel as
+ * wide as needed and takes columns first, whose inner loops are longer. */
 static taps taps_at(int how, int j, int in, int out)
 {
     int reach = how == DATA_BILINEAR ? 1 : 2;
@@ -67,7 +85,7 @@ static taps taps_at(int how, int j, int in, int out)
     t.first = from;
     t.count = to - from;
     for (int k = 0; k < t.count; k++)
-        sum += weight[k] = weight_at(how, from + k - centre);
+        sum += weight[k] = data_kernel(how, from + k - centre);
     for (int k = 0; k < t.count; k++)
         t.weight[k] = (float)(weight[k] / sum);
     return t;
@@ -124,30 +142,145 @@ static void whole_image(const uint8_t *pixel, size_t count, float *out)
         out[i] = (float)pixel[i] / 255.0f;
 }
 
-void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how,
-                 float *out, void *work)
+/* A box of an image: its rows lie `stride` bytes apart. */
+typedef struct source { const uint8_t *pixel; size_t stride; int h, w, c; } source;
+
+static void enlarge(const source *s, int how, int oh, int ow, float *out, void *work)
+{
+    taps *across = taps_of(work);
+    float *rows = floats_of(work, ow);
+    size_t row = (size_t)ow * (size_t)s->c;
+
+    for (int x = 0; x < ow; x++)
+        across[x] = taps_at(how, x, s->w, ow);
+    for (int y = 0; y < s->h; y++)
+        (how == DATA_BILINEAR ? resize_row_linear : resize_row_cubic)
+            (s->pixel + (size_t)y * s->stride, across, ow, s->c, rows + (size_t)y * row);
+    for (int y = 0; y < oh; y++) {
+        taps down = taps_at(how, y, s->h, oh);
+        resize_column(rows, &down, (int)row, out + (size_t)y * row);
+    }
+}
+
+/* ---- crop and make smaller ---- */
+
+/* Weights of output j, written to `weight`. */
+static wide_taps wide_taps_at(int how, int j, int in, int out, float *weight)
+{
+    double wide = in > out ? (double)in / out : 1, reach = data_kernel_reach(how) * wide;
+    double centre = (j + 0.5) * in / out - 0.5, sum = 0;
+    int from = (int)floor(centre - reach) + 1, to = (int)ceil(centre + reach);
+
+    from = from > 0 ? from : 0;
+    to = to < in ? to : in;
+    for (int k = from; k < to; k++)
+        sum += data_kernel(how, (k - centre) / wide);
+    for (int k = from; k < to; k++)
+        weight[k - from] = (float)(data_kernel(how, (k - centre) / wide) / sum);
+    return (wide_taps){ from, to - from, weight };
+}
+
+/* A row of bytes as floats, three channels in four places. */
+static void spread_row(const uint8_t *in, int w, int c, float *out)
+{
+    if (c != 3) {
+#pragma omp simd
+        for (int i = 0; i < w * c; i++)
+            out[i] = (float)in[i];
+        return;
+    }
+    for (int x = 0; x < w; x++, in += 3, out += PLACES) {
+        out[0] = (float)in[0];
+        out[1] = (float)in[1];
+        out[2] = (float)in[2];
+        out[3] = 0;
+    }
+}
+
+static void wide_column(const float *rows, const wide_taps *t, int row, float *out)
+{
+    const float *p = rows + (size_t)t->first * (size_t)row;
+
+    memset(out, 0, sizeof *out * (size_t)row);
+    for (int k = 0; k < t->count; k++, p += row) {
+        float weight = t->weight[k];
+#pragma omp simd
+        for (int i = 0; i < row; i++)
+            out[i] += weight * p[i];
+    }
+}
+
+static float to_one(float v)
+{
+    v /= 255.0f;
+    v = v > 0 ? v : 0;
+    return v < 1 ? v : 1;
+}
+
+/* Four places at a time: one vector, whatever the number of taps. */
+static void wide_row_colour(const float *in, const wide_taps *t, int ow, float *out)
+{
+    for (int x = 0; x < ow; x++, t++, out += 3) {
+        const float *p = in + (size_t)t->first * PLACES;
+        float sum[PLACES] = { 0 };
+        for (int k = 0; k < t->count; k++, p += PLACES) {
+            float weight = t->weight[k];
+#pragma omp simd
+            for (int j = 0; j < PLACES; j++)
+                sum[j] += weight * p[j];
+        }
+        for (int j = 0; j < 3; j++)
+            out[j] = to_one(sum[j]);
+    }
+}
+
+static void wide_row_grey(const float *in, const wide_taps *t, int ow, float *out)
+{
+    for (int x = 0; x < ow; x++, t++) {
+        const float *p = in + t->first;
+        float sum = 0;
+        for (int k = 0; k < t->count; k++)
+            sum += t->weight[k] * p[k];
+        out[x] = to_one(sum);
+    }
+}
+
+static void make_smaller(const source *s, int how, int oh, int ow, float *out, void *work)
+{
+    int most = data_kernel_taps(how, s->w, ow), row = s->w * places(s->c);
+    wide_taps *across = work;
+    float *weight = (float *)(void *)(across + ow), *down = weight + (size_t)most * (size_t)ow;
+    float *line = down + data_kernel_taps(how, s->h, oh), *box = line + row;
+
+    for (int x = 0; x < ow; x++)
+        across[x] = wide_taps_at(how, x, s->w, ow, weight + (size_t)x * (size_t)most);
+    for (int y = 0; y < s->h; y++)
+        spread_row(s->pixel + (size_t)y * s->stride, s->w, s->c,
+                   box + (size_t)y * (size_t)row);
+    for (int y = 0; y < oh; y++, out += (size_t)ow * (size_t)s->c) {
+        wide_taps t = wide_taps_at(how, y, s->h, oh, down);
+        wide_column(box, &t, row, line);
+        (s->c == 3 ? wide_row_colour : wide_row_grey)(line, across, ow, out);
+    }
+}
+
+void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how, int oh,
+                 int ow, float *out, void *work)
 {
     int h = d->h, w = d->w, c = d->c;
-    taps *across = taps_of(work);
-    float *rows = floats_of(work, w);
 
     NN_NEED(b.h > 0 && b.w > 0 && b.top >= 0 && b.left >= 0 && b.top + b.h <= h &&
                 b.left + b.w <= w,
             "crop %d x %d at (%d, %d) leaves the %d x %d image", b.h, b.w, b.top, b.left,
             h, w);
-    if (b.h == h && b.w == w) {
-        whole_image(pixel, (size_t)h * w * c, out);
-        return;
-    }
-    for (int x = 0; x < w; x++)
-        across[x] = taps_at(how, x, b.w, w);
-    for (int y = 0; y < b.h; y++)
-        (how == DATA_BILINEAR ? resize_row_linear : resize_row_cubic)(pixel + ((size_t)(b.top + y) * w + b.left) * c, across, w, c,
-                   rows + (size_t)y * w * c);
-    for (int y = 0; y < h; y++) {
-        taps down = taps_at(how, y, b.h, h);
-        resize_column(rows, &down, w * c, out + (size_t)y * w * c);
-    }
+    source s = { .pixel = pixel + ((size_t)b.top * (size_t)w + (size_t)b.left) * (size_t)c,
+                 .stride = (size_t)w * (size_t)c, .h = b.h, .w = b.w, .c = c };
+    size_t row = (size_t)ow * (size_t)c;
+    if (b.h == oh && b.w == ow)
+        for (int y = 0; y < oh; y++)
+            whole_image(s.pixel + (size_t)y * s.stride, row, out + (size_t)y * row);
+    else
+        (b.h > oh || b.w > ow ? make_smaller : enlarge)(&s, how, oh, ow, out, work);
 }
 
 void data_flip(float *x, int h, int w, int c)

@@ -82,10 +82,39 @@ START_TEST(resizing_a_crop_is_what_pytorch_makes_of_it)
         for (int m = 0; m < 2; m++) {
             const float *b = boxes->val + 4 * k;
             data_box box = { (int)b[0], (int)b[1], (int)b[2], (int)b[3] };
-            data_resize(&p.d, p.byte, box, m, p.y, p.work);
+            data_resize(&p.d, p.byte, box, m, H, W, p.y, p.work);
             golden_check(golden_at(&p.gold, "%s/%s/%d", p.name, how[m], k), p.y,
                          RESIZE_TOLERANCE);
         }
+    picture_close(&p);
+}
+END_TEST
+
+/* Twenty taps a direction and more, but the weights of neighbours rise and fall slowly, and
+ * their roundings average: the same bound holds with a factor of two to spare. */
+START_TEST(a_box_becomes_smaller_as_numpy_and_pytorch_say)
+{
+    static const char *const how[] = { "bilinear", "bicubic" };
+    picture p;
+
+    picture_open(&p, _i);
+    const golden_record *boxes = golden_at(&p.gold, "boxes");
+    const golden_record *sizes = golden_at(&p.gold, "sizes");
+    for (int k = 0; k < boxes->shape.dim[0]; k++)
+        for (int s = 0; s < sizes->shape.dim[0]; s++)
+            for (int m = 0; m < 2; m++) {
+                const float *b = boxes->val + 4 * k, *o = sizes->val + 2 * s;
+                int oh = (int)o[0], ow = (int)o[1];
+                data_box box = { (int)b[0], (int)b[1], (int)b[2], (int)b[3] };
+                size_t space = data_pixel_space(H, W, p.c, oh, ow);
+                uint8_t *work = nn_arena_alloc(&p.arena, space + 8);
+                memset(work, 0xff, space + 8);
+                data_resize(&p.d, p.byte, box, m, oh, ow, p.y, work);
+                golden_check(golden_at(&p.gold, "%s/smaller/%s/%d/%d", p.name, how[m], k, s),
+                             p.y, RESIZE_TOLERANCE);
+                for (int i = 0; i < 8; i++)     /* the space told is the space used */
+                    ck_assert_uint_eq(work[space + (size_t)i], 0xff);
+            }
     picture_close(&p);
 }
 END_TEST
@@ -182,7 +211,7 @@ START_TEST(the_whole_image_as_crop_changes_nothing)
 
     picture_open(&p, _i);
     for (int how = 0; how < 2; how++) {
-        data_resize(&p.d, p.byte, (data_box){ 0, 0, H, W }, how, p.y, p.work);
+        data_resize(&p.d, p.byte, (data_box){ 0, 0, H, W }, how, H, W, p.y, p.work);
         same_floats(p.y, p.x, (size_t)PIXELS * p.c, "whole image");
     }
     /* full width: every output row is a mixture of whole rows, so a picture that only
@@ -190,7 +219,7 @@ START_TEST(the_whole_image_as_crop_changes_nothing)
     for (int i = 0; i < PIXELS; i++)
         for (int j = 0; j < p.c; j++)
             p.byte[i * p.c + j] = p.byte[i % W * p.c + j];
-    data_resize(&p.d, p.byte, (data_box){ 2, 0, 5, W }, DATA_BICUBIC, p.y, p.work);
+    data_resize(&p.d, p.byte, (data_box){ 2, 0, 5, W }, DATA_BICUBIC, H, W, p.y, p.work);
     for (int i = 0; i < PIXELS * p.c; i++)
         ck_assert_float_eq_tol(p.y[i], p.byte[i] / 255.0f, 1e-6f);
     picture_close(&p);
@@ -219,7 +248,7 @@ START_TEST(a_blur_keeps_constants_and_the_sum_of_an_impulse)
     enum { SIZE = 41, MIDDLE = SIZE / 2 };
     static float x[SIZE * SIZE];
     nn_arena a = {0};
-    void *work = nn_arena_alloc(&a, data_pixel_space(SIZE, SIZE, 1));
+    void *work = nn_arena_alloc(&a, data_pixel_space(SIZE, SIZE, 1, SIZE, SIZE));
 
     for (double sigma = 0.1; sigma < 5; sigma += 0.7) {
         double sum = 0, square = 0;
@@ -749,7 +778,7 @@ START_TEST(a_view_does_what_was_drawn_in_the_order_of_the_recipe)
         nn_rng r = nn_rng_at(9, NN_RNG_AUGMENT, (uint32_t)i, 1);
         data_draw d = data_draw_view(&a, H, W, 1, &r);
         float *y = fresh(&p);
-        data_resize(&p.d, p.byte, d.box, DATA_BICUBIC, y, p.work);
+        data_resize(&p.d, p.byte, d.box, DATA_BICUBIC, H, W, y, p.work);
         if (d.flip && a.order == DATA_FLIP_EARLY)
             data_flip(y, H, W, p.c);
         for (int k = 0; d.jitter && k < DATA_JITTERS; k++)
@@ -815,7 +844,7 @@ START_TEST(a_crop_outside_the_image_aborts)
 {
     picture p;
     picture_open(&p, 0);
-    data_resize(&p.d, p.byte, (data_box){ 0, 1, H, W }, 0, p.y, p.work);
+    data_resize(&p.d, p.byte, (data_box){ 0, 1, H, W }, 0, H, W, p.y, p.work);
 }
 END_TEST
 
@@ -827,6 +856,7 @@ Suite *suite_augment(void)
     TCase *views = tcase_create("views");
 
     tcase_add_loop_test(gold, resizing_a_crop_is_what_pytorch_makes_of_it, 0, 2);
+    tcase_add_loop_test(gold, a_box_becomes_smaller_as_numpy_and_pytorch_say, 0, 2);
     tcase_add_loop_test(gold, blur_is_a_true_gaussian, 0, 2);
     tcase_add_loop_test(gold, brightness_contrast_saturation_and_grey_are_the_formulas, 0,
                         2);
