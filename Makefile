@@ -7,7 +7,7 @@
 #   make bits     same bits from every compiler    make neon     and on aarch64, emulated
 #   make same-bits    shows it: threads, tables, a kill in the middle
 #   make torture  kills, faults and flipped       make bench-free   what the same bits cost
-#                 bits by the thousand
+#                 bits by the thousand            make fuzz    readers on broken files
 #   make install PREFIX=/usr/local DESTDIR=        make clean
 #
 # SAN=1 with any of them: address and undefined-behaviour sanitizers, in build/san.
@@ -86,6 +86,9 @@ $(B)/data/pixel.o:     ISA = -fno-trapping-math
 $(B)/nn/ops/elementwise.o: ISA = -O3 -fno-trapping-math
 $(B)/nn/ops/distance.o: ISA = -O3 -fno-trapping-math
 $(B)/metrics/image.o:  ISA = -O3 -fno-trapping-math
+# stb_image multiplies what a broken file says; where the product does not fit, it shall at
+# least be the same wrong colour everywhere.
+$(B)/data/image.o:     ISA = -fwrapv
 # 64-byte vectors passed between the functions of one file: nobody else's convention.
 $(B)/tests/avx512_simde.o: ISA = -Wno-psabi
 
@@ -96,7 +99,8 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
-.PHONY: all demo check torture bench bench-free floors bits neon same-bits install deps need clean
+.PHONY: all demo check torture bench bench-free floors bits neon same-bits fuzz install \
+        deps need clean
 .DELETE_ON_ERROR:
 
 all: $(BIN) $(RACER) $(B)/libfullrank.a
@@ -137,6 +141,33 @@ neon: all
 
 same-bits: all
 	@FULLRANK_BIN=./$(BIN) tools/same_bits.sh
+
+# Readers on files that a fuzzer makes, with the address and undefined-behaviour sanitizers:
+# tests/fuzz/fuzz_NAME.c from the corpus tests/fuzz/corpus/NAME.  One alone: FUZZ=NAME.
+# What is found stays in build/fuzz/NAME.  Needs clang; status 1 when an input fails.
+# A harness is added by adding its file.
+FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+SECONDS_EACH ?= 60
+FUZZ_CC      := clang
+FUZZ_GUARD   := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
+                -fno-omit-frame-pointer
+FUZZ_LIMITS  := -max_len=65536 -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
+
+fuzz:
+	@$(MAKE) CC=$(FUZZ_CC) B=build/fuzz GUARD='$(FUZZ_GUARD)' $(FUZZ:%=build/fuzz/fuzz_%)
+	@for f in $(FUZZ); do \
+	    mkdir -p build/fuzz/$$f/corpus tests/fuzz/corpus/$$f && \
+	    echo "  fuzz    $$f, $(SECONDS_EACH) s" && \
+	    build/fuzz/fuzz_$$f $(FUZZ_LIMITS) -max_total_time=$(SECONDS_EACH) \
+	        -artifact_prefix=build/fuzz/$$f/ -print_final_stats=1 \
+	        build/fuzz/$$f/corpus tests/fuzz/corpus/$$f \
+	        >build/fuzz/$$f/log 2>&1 || { tail -n 40 build/fuzz/$$f/log; exit 1; }; \
+	    grep -E 'number_of_executed|new_units|peak_rss' build/fuzz/$$f/log; done
+
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libfullrank.a
+	@echo "  link    $@"
+	$(Q)$(CC) $(CFLAGS) $(GUARD) -fsanitize=fuzzer -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
+.PRECIOUS: build/fuzz/tests/fuzz/fuzz_%.o
 
 floors: $(LIB_OBJ) $(BIN_OBJ)
 	@CC='$(CC)' tools/floors_test.sh

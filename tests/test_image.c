@@ -561,7 +561,7 @@ START_TEST(broken_bmps_and_pnms_are_told)
     b = (bytes){ "P6 3 2 0\nabc", 12 };
     refused(&b, "x: its PNM header is broken; replace the file");
     b = (bytes){ "P5 99999999999999999999 2 255\nabc", 33 };
-    refused(&b, "x: the header says 4294967296 x 2 pixels, more than the limit of 67 "
+    refused(&b, "x: the header says 9999999999 x 2 pixels, more than the limit of 67 "
             "million and 32768 on a side; make the picture smaller");
 }
 END_TEST
