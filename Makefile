@@ -154,7 +154,8 @@ FUZZ_GUARD   := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recove
 FUZZ_LIMITS  := -max_len=65536 -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
 
 fuzz:
-	@$(MAKE) CC=$(FUZZ_CC) B=build/fuzz GUARD='$(FUZZ_GUARD)' $(FUZZ:%=build/fuzz/fuzz_%)
+	@unset MAKEFLAGS MFLAGS MAKELEVEL; \
+	    $(MAKE) CC=$(FUZZ_CC) B=build/fuzz GUARD='$(FUZZ_GUARD)' $(FUZZ:%=build/fuzz/fuzz_%)
 	@for f in $(FUZZ); do \
 	    mkdir -p build/fuzz/$$f/corpus tests/fuzz/corpus/$$f && \
 	    echo "  fuzz    $$f, $(SECONDS_EACH) s" && \
@@ -167,7 +168,8 @@ fuzz:
 build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libfullrank.a
 	@echo "  link    $@"
 	$(Q)$(CC) $(CFLAGS) $(GUARD) -fsanitize=fuzzer -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
-.PRECIOUS: build/fuzz/tests/fuzz/fuzz_%.o
+.SECONDARY: $(FUZZ:%=build/fuzz/tests/fuzz/fuzz_%.o)
+-include $(FUZZ:%=build/fuzz/tests/fuzz/fuzz_%.d)
 
 floors: $(LIB_OBJ) $(BIN_OBJ)
 	@CC='$(CC)' tools/floors_test.sh

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -310,6 +312,28 @@ START_TEST(writing_where_it_cannot_be_is_told)
 }
 END_TEST
 
+START_TEST(a_write_that_fails_half_way_leaves_nothing)
+{
+    static uint8_t pixel[64 * 64 * 3];
+    data_picture p = { 64, 64, 3, pixel };
+    struct rlimit usual, small;
+
+    for (size_t i = 0; i < sizeof pixel; i++)
+        pixel[i] = (uint8_t)(i * i >> 5);
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &usual), 0);
+    small = usual;
+    small.rlim_cur = 100;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    nn_status status = data_picture_write(path_of("a.png"), &p, &err);
+    setrlimit(RLIMIT_FSIZE, &usual);            /* Check writes files, too */
+    ck_assert_int_eq(status, NN_ERUN);
+    ck_assert_ptr_nonnull(strstr(err.text, "/a.png: cannot be written: File too large"));
+    ck_assert_int_eq(rmdir(folder), 0);         /* it is empty */
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+}
+END_TEST
+
 /* ---- files that are none ---- */
 
 static void unreadable(const char *file, const char *want)
@@ -506,7 +530,13 @@ START_TEST(broken_jpegs_are_told)
     b.n -= 2;
     refused(&b, "x: ends too early: the end of the JPEG data is missing; replace the file");
     b = good;
-    memset(b.at + table + 5, 17, 16);           /* 272 codes */
+    memset(b.at + table + 5, 17, 16);           /* more codes than the segment has */
+    refused(&b, "x: a Huffman table is broken; replace the file");
+    b = good;                                   /* 272 codes, and all are there */
+    memmove(b.at + 2 + 293, b.at + 2, b.n - 2);
+    memcpy(b.at + 2, "\xff\xc4\x01\x23\0", 5);
+    memset(b.at + 7, 17, 16 + 272);
+    b.n += 293;
     refused(&b, "x: a Huffman table is broken; replace the file");
     b = good;
     number(b.at + frame + 5, 40000, 2, 0);
@@ -631,6 +661,7 @@ Suite *suite_image(void)
     tcase_add_loop_test(good, what_is_written_is_read_again, 1, 2);
     tcase_add_loop_test(good, what_is_written_is_read_again, 3, 4);
     tcase_add_test(good, writing_where_it_cannot_be_is_told);
+    tcase_add_test(good, a_write_that_fails_half_way_leaves_nothing);
     tcase_add_test(good, the_photographs_have_the_means_that_are_stated);
     suite_add_tcase(s, good);
 
