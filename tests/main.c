@@ -1,39 +1,119 @@
 /* Every test of the project in one program.
  *
- *   build/check                       all suites; the status is 0 when nothing failed
+ *   build/check                       all suites, side by side; the status is 0 when
+ *                                     nothing failed
  *   CK_RUN_SUITE=kern build/check     one suite
  *   CK_FORK=no build/check            all in one process, for a debugger
  *   CK_VERBOSITY=verbose              names every test
+ *   CHECK_JOBS=4                      so many suites at a time, instead of one a core
+ *   CHECK_LIMIT=60                    seconds that a suite may take, instead of 600
+ *   CHECK_FAST=1                      without the suites of `slow`
+ *   FULLRANK_LONG=1                   the long form of some tests
  *
  * Run it from the root of the tree, with FULLRANK_BIN naming the program under test;
  * `make check` does. */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tests/abreast.h"
 #include "tests/program.h"
 #include "tests/suites.h"
 
-/* Under the sanitizers a run of the program takes ten times as long.  `everywhere` runs
- * the same code a hundred times to compare results, which same_bits and cli run there
- * once. */
-static int left_out(const char *suite)
+static const abreast_suite every[] = {
+#define X(name) { #name, suite_##name, 0 },
+#include "tests/suites.def"
+#undef X
+};
+enum { SUITES = sizeof every / sizeof *every, LIMIT = 600 };    /* seconds a suite */
+
+/* These start first, the longest before the others: the last to end is then a short one.
+ * What is not here takes a few seconds. */
+static const char *const longest[] = { NULL };
+
+/* These look at the clock: nothing runs beside them. */
+static const char *const clocked[] = { NULL };
+
+/* Left out of the fast form, which is what `.ci/run` runs under the sanitizers: by
+ * measured time, and only where the same code runs there in another suite.  Whatever reads
+ * files, configurations or arguments of users stays in. */
+static const struct slow { const char *name, *why; } slow[] = {
+    { "everywhere", "the program a hundred times, to compare bits; cli and methods run it" },
+};
+
+static int is_set(const char *variable)
 {
-    if (PROGRAM_SHARE == 1 || strcmp(suite, "everywhere") != 0)
+    const char *v = getenv(variable);
+    return v && *v;
+}
+
+static int place(const char *name, const char *const *list)
+{
+    int i = 0;
+    while (list[i] && strcmp(list[i], name) != 0)
+        i++;
+    return i;
+}
+
+static int left_out(const char *name)
+{
+    if (!is_set("CHECK_FAST"))
         return 0;
-    printf("skipped under the sanitizers: suite %s\n", suite);
-    return 1;
+    for (size_t i = 0; i < sizeof slow / sizeof *slow; i++)
+        if (strcmp(name, slow[i].name) == 0) {
+            printf("left out of the fast form: %s: %s\n", name, slow[i].why);
+            return 1;
+        }
+    return 0;
+}
+
+/* The longest first, the others as suites.def has them. */
+static int in_order(abreast_suite *list)
+{
+    int n = 0;
+    for (int rank = 0; rank <= place("", longest); rank++)
+        for (int i = 0; i < SUITES; i++)
+            if (place(every[i].name, longest) == rank && !left_out(every[i].name)) {
+                list[n] = every[i];
+                list[n++].alone = clocked[place(every[i].name, clocked)] != NULL;
+            }
+    return n;
+}
+
+static int number_of(const char *variable, int otherwise)
+{
+    return is_set(variable) ? atoi(getenv(variable)) : otherwise;
+}
+
+static int cores(void)
+{
+    cpu_set_t mine;
+    return sched_getaffinity(0, sizeof mine, &mine) ? 1 : CPU_COUNT(&mine);
+}
+
+/* Under a debugger, for one suite, and where Check writes a log of its own. */
+static int in_one_process(void)
+{
+    static const char *const asked[] = { "CK_RUN_SUITE", "CK_LOG_FILE_NAME",
+                                         "CK_XML_LOG_FILE_NAME", "CK_TAP_LOG_FILE_NAME" };
+    const char *fork = getenv("CK_FORK");
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+        if (is_set(asked[i]))
+            return 1;
+    return fork && strcmp(fork, "no") == 0;
 }
 
 int main(void)
 {
+    abreast_suite list[SUITES];
+    int n = in_order(list);
+
+    if (!in_one_process())
+        return abreast_run(list, n, number_of("CHECK_JOBS", cores()),
+                           PROGRAM_SHARE * number_of("CHECK_LIMIT", LIMIT));
     SRunner *run = srunner_create(NULL);
-
-#define X(name)                                                                          \
-    if (!left_out(#name))                                                                \
-        srunner_add_suite(run, suite_##name());
-#include "tests/suites.def"
-#undef X
-
+    for (int i = 0; i < n; i++)
+        srunner_add_suite(run, list[i].make());
     srunner_run_all(run, CK_ENV);
     int failed = srunner_ntests_failed(run);
     srunner_free(run);
