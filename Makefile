@@ -6,6 +6,7 @@
 #   make deps     installs what is missing         make floors   who may include whom
 #   make bits     same bits from every compiler    make neon     and on aarch64, emulated
 #   make same-bits    shows it: threads, tables, a kill in the middle
+#   make check-long   every test, and the long form of some
 #   make torture  kills, faults and flipped       make bench-free   what the same bits cost
 #                 bits by the thousand            make fuzz    readers on broken files
 #   make install PREFIX=/usr/local DESTDIR=        make clean
@@ -99,7 +100,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
-.PHONY: all demo check torture bench bench-free floors bits neon same-bits fuzz install \
+.PHONY: all demo check check-long torture bench bench-free floors bits neon same-bits fuzz install \
         deps need clean
 .DELETE_ON_ERROR:
 
@@ -111,12 +112,17 @@ demo: all
 # Check forks for every test; a test takes the program itself from FULLRANK_BIN.  A test
 # takes seconds; its limit leaves room for a busy machine, where waiting threads must not
 # spin.
-# One suite alone: make check CK_RUN_SUITE=kern
+# One suite alone: make check CK_RUN_SUITE=kern.  Otherwise as many suites at a time as
+# there are cores, or CHECK_JOBS; without the slow ones of tests/main.c: CHECK_FAST=1.
 IN_TESTS = FULLRANK_BIN=$(CURDIR)/$(BIN) FULLRANK_FAULTS=$(CURDIR)/$(B)/tests/faults.so \
            OMP_WAIT_POLICY=passive CK_DEFAULT_TIMEOUT=60
 
 check: all floors $(B)/check $(B)/tests/faults.so
 	@$(IN_TESTS) CK_TIMEOUT_MULTIPLIER=$(SLOW) $(B)/check
+
+# Some tests take all cases here where `check` takes one for all.
+check-long: all floors $(B)/check $(B)/tests/faults.so
+	@$(IN_TESTS) FULLRANK_LONG=1 CK_TIMEOUT_MULTIPLIER=$$(($(SLOW) * 4)) $(B)/check
 
 # The long form of three suites: a quarter of an hour.
 torture: all $(B)/check $(B)/tests/faults.so

@@ -29,16 +29,27 @@ enum { SUITES = sizeof every / sizeof *every, LIMIT = 600 };    /* seconds a sui
 
 /* These start first, the longest before the others: the last to end is then a short one.
  * What is not here takes a few seconds. */
-static const char *const longest[] = { NULL };
+static const char *const longest[] = {
+    "same_bits", "everywhere", "plan", "faults", "plan_codes", "figures", "resume",
+    "reproduce", "quant_pilot", "cli", "propositions", "wino", "kern", NULL
+};
 
-/* These look at the clock: nothing runs beside them. */
-static const char *const clocked[] = { NULL };
+/* These go by the clock, so nothing runs beside them: the bench races against time, and
+ * torture draws its moments from the time that a whole run takes. */
+static const char *const clocked[] = { "bench", "torture", NULL };
 
 /* Left out of the fast form, which is what `.ci/run` runs under the sanitizers: by
  * measured time, and only where the same code runs there in another suite.  Whatever reads
  * files, configurations or arguments of users stays in. */
 static const struct slow { const char *name, *why; } slow[] = {
-    { "everywhere", "the program a hundred times, to compare bits; cli and methods run it" },
+    { "everywhere", "runs the program for its bits; cli and figures run it as well" },
+    { "same_bits", "145 s to compare bits; models, methods, vqvae take such steps" },
+    { "plan", "trains every model beside its plan; plans are made in cli, too" },
+    { "plan_codes", "the same for every quantiser; their code runs in quant" },
+    { "search", "37 s, most of it in an emulated table; quant and codes search" },
+    { "autoencoder", "32 s, most of it in an emulated table; models and vqvae build it" },
+    { "wino", "28 s of large tiles; tape, models and cli convolve by them" },
+    { "whiten", "23 s of tables; methods whiten" },
 };
 
 static int is_set(const char *variable)

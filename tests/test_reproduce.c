@@ -1,5 +1,6 @@
 /* `fullrank reproduce` from end to end on a paper of seconds, and its arithmetic. */
 #include <check.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -593,9 +594,9 @@ static void rest(double seconds)
 /* A run long enough to be met under way, which saves itself all the time. */
 static void long_paper(void)
 {
-    paper(RUNS "long\ttiny.yaml\tepochs=40 checkpoint.seconds=0.05 data.size=600\n"
+    paper(RUNS "long\ttiny.yaml\tepochs=20 checkpoint.seconds=0.01 data.size=600\n"
           "next\ttiny.yaml\t\n",
-          ROWS "A\tw\tlong:epoch\tin 40 40\t-\ta\tb\tmechanism\n"
+          ROWS "A\tw\tlong:epoch\tin 20 20\t-\ta\tb\tmechanism\n"
           "B\tw\tnext:epoch\tin 2 2\t-\ta\tb\tmechanism\n");
 }
 
@@ -605,10 +606,13 @@ static pid_t met_under_way(void)
     static const char *const args[] = { "reproduce", "tiny", "--seeds=0", NULL };
     pid_t pid = program_start(args);
 
-    for (int i = 0; i < 500; i++) {             /* 25 s, for a busy machine */
-        if (system("ls runs/reproduce/*/s0/checkpoints/prev.safetensors >.ls 2>&1") == 0)
+    for (int i = 0; i < 5000; i++) {            /* 25 s, for a busy machine */
+        glob_t found;
+        int none = glob("runs/reproduce/*/s0/checkpoints/prev.safetensors", 0, NULL, &found);
+        globfree(&found);
+        if (!none)
             return pid;
-        rest(0.05);
+        rest(0.005);
     }
     ck_abort_msg("no checkpoint came");
 }
