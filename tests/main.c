@@ -42,7 +42,7 @@ static const char *const clocked[] = { "bench", "torture", NULL };
  * measured time, and only where the same code runs there in another suite.  Whatever reads
  * files, configurations or arguments of users stays in. */
 static const struct slow { const char *name, *why; } slow[] = {
-    { "everywhere", "runs the program for its bits; cli and figures run it as well" },
+    { "everywhere", "the program for its bits; cli and figures run it as well" },
     { "same_bits", "145 s to compare bits; models, methods, vqvae take such steps" },
     { "plan", "trains every model beside its plan; plans are made in cli, too" },
     { "plan_codes", "the same for every quantiser; their code runs in quant" },
@@ -119,6 +119,7 @@ int main(void)
     abreast_suite list[SUITES];
     int n = in_order(list);
 
+    program_find();
     if (!in_one_process())
         return abreast_run(list, n, number_of("CHECK_JOBS", cores()),
                            PROGRAM_SHARE * number_of("CHECK_LIMIT", LIMIT));
