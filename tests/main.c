@@ -39,10 +39,10 @@ static const char *const longest[] = {
 static const char *const clocked[] = { "bench", "torture", NULL };
 
 /* Left out of the fast form, which is what `.ci/run` runs under the sanitizers: by
- * measured time, and only where the same code runs there in another suite.  Whatever reads
- * files, configurations or arguments of users stays in. */
+ * measured time, and only where the same code runs there in another suite.  Whatever
+ * reads files, configurations or arguments of users stays in. */
 static const struct slow { const char *name, *why; } slow[] = {
-    { "everywhere", "the program for its bits; cli and figures run it as well" },
+    { "everywhere", "runs the program for its bits; cli and figures run it, too" },
     { "same_bits", "145 s to compare bits; models, methods, vqvae take such steps" },
     { "plan", "trains every model beside its plan; plans are made in cli, too" },
     { "plan_codes", "the same for every quantiser; their code runs in quant" },
