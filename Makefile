@@ -100,8 +100,8 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
-.PHONY: all demo check check-long torture bench bench-free floors bits neon same-bits fuzz install \
-        deps need clean
+.PHONY: all demo check check-long torture bench bench-free floors bits neon same-bits fuzz \
+        install deps need clean
 .DELETE_ON_ERROR:
 
 all: $(BIN) $(RACER) $(B)/libfullrank.a
