@@ -46,8 +46,8 @@ static const struct slow { const char *name, *why; } slow[] = {
     { "same_bits", "145 s to compare bits; models, methods, vqvae take such steps" },
     { "plan", "trains every model beside its plan; plans are made in cli, too" },
     { "plan_codes", "the same for every quantiser; their code runs in quant" },
-    { "search", "37 s, most of it in an emulated table; quant and codes search" },
-    { "autoencoder", "32 s, most of it in an emulated table; models and vqvae build it" },
+    { "search", "37 s, half of it to compare tables; quant and codes search" },
+    { "autoencoder", "32 s, most of it to compare tables; models and vqvae build it" },
     { "wino", "28 s of large tiles; tape, models and cli convolve by them" },
     { "whiten", "23 s of tables; methods whiten" },
 };
