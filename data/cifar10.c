@@ -235,5 +235,7 @@ static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
 
 const data_source data_cifar10 = {
     .name = "cifar10", .about = "photographs, RGB 32 x 32, 10 classes (own files)",
-    .labels = labels, .recipe = "simsiam_cifar", .load = load, .present = present
+    .labels = labels, .recipe = "simsiam_cifar",
+    .train = 50000, .test = 10000, .h = 32, .w = 32, .c = 3, .classes = 10,
+    .load = load, .present = present
 };

@@ -72,6 +72,8 @@ typedef struct data_source {
     const char *recipe;                 /* augmentation that suits it: "grey28" */
     const data_file *files;             /* up to one without a name; NULL: no fixed files */
     const char *origin;                 /* where they are published, for people to go to */
+    int train, test, h, w, c, classes;  /* as published, or made by default; 0: the files
+                                           tell.  For `fullrank data list` alone */
     /* Fills train and test; files, sizes and corruption are NN_EDATA with one clear text.
      * Called through data_load. */
     nn_status (*load)(const data_settings *s, uint64_t seed, nn_arena *a,

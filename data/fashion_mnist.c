@@ -30,5 +30,6 @@ static int present(const data_settings *s, char *where, size_t size)
 const data_source data_fashion_mnist = {
     .name = "fashion-mnist", .about = "photographs of clothes, grey 28 x 28, 10 classes",
     .package = "dataset-fashion-mnist", .labels = labels, .recipe = "grey28",
+    .train = 60000, .test = 10000, .h = 28, .w = 28, .c = 1, .classes = 10,
     .load = load, .present = present
 };

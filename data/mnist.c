@@ -29,5 +29,7 @@ static int present(const data_settings *s, char *where, size_t size)
 
 const data_source data_mnist = {
     .name = "mnist", .about = "handwritten digits, grey 28 x 28, 10 classes (own files)",
-    .labels = labels, .recipe = "grey28", .load = load, .present = present
+    .labels = labels, .recipe = "grey28",
+    .train = 60000, .test = 10000, .h = 28, .w = 28, .c = 1, .classes = 10,
+    .load = load, .present = present
 };

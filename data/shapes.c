@@ -416,5 +416,6 @@ static const char *const factors[] = {
 const data_source data_shapes = {
     .name = "shapes", .about = "drawn figures, known factors, RGB 32 x 32, 10 classes",
     .labels = labels, .factors = factors, .recipe = "simsiam_cifar",
+    .train = 10000, .test = 2000, .h = 32, .w = 32, .c = 3, .classes = 10,
     .load = load, .present = present
 };

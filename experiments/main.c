@@ -10,6 +10,7 @@
 
 #include "experiments/ask.h"
 #include "experiments/config.h"
+#include "experiments/data_command.h"
 #include "experiments/eval.h"
 #include "experiments/loss.h"
 #include "experiments/plan.h"
@@ -25,6 +26,7 @@ enum { OPT_KNN = 320, OPT_KNN_T, OPT_LINEAR, OPT_PROBE, OPT_METRICS, OPT_SPLIT, 
        OPT_IMAGES, OPT_OF, OPT_CHECKPOINT };    /* of eval */
 enum { OPT_CODEBOOK = 352, OPT_DECODE, OPT_FIT, OPT_ROUNDS,
        OPT_CODEBOOK_OUT };              /* of quantise */
+enum { OPT_SET = 368, OPT_VIEWS, OPT_OPERATION };       /* of data */
 enum { OPT_SEEDS = 384, OPT_QUICK, OPT_LIST, OPT_ONLY, OPT_JOBS, OPT_MARKDOWN };
 
 const char *argp_program_version = "fullrank " EX_VERSION;
@@ -40,6 +42,7 @@ typedef struct line {
     ex_eval_options eval;
     ex_reproduce_options reproduce;
     ex_quantise_options quantise;
+    ex_data_options data;
     nn_err err;
 } line;
 
@@ -96,6 +99,18 @@ static const struct argp_option quantise_options[] = {
     { "threads", OPT_THREADS, "N", 0, "Threads to use; the result does not depend on it",
       0 },
     { "json", OPT_JSON, NULL, 0, "Print one JSON object and nothing else", 0 },
+    {0}
+};
+
+static const struct argp_option data_options[] = {
+    { "set", OPT_SET, "NAME", 0, "Whose files lie in the folder that is named", 0 },
+    { "output", 'o', "FILE.png|PREFIX", 0, "What show and export write", 0 },
+    { "images", OPT_IMAGES, "N", 0, "show: rows of the sheet (default: 10)", 0 },
+    { "views", OPT_VIEWS, "N", 0, "show: views of each image (default: 8)", 0 },
+    { "operation", OPT_OPERATION, "crop|flip|jitter|grey|blur|solarize|all", 0,
+      "show: this operation alone, or each of them", 0 },
+    { "json", OPT_JSON, NULL, 0, "list and check: print one JSON object and nothing else",
+      0 },
     {0}
 };
 
@@ -213,6 +228,24 @@ static error_t parse_quantise(int key, const char *arg, ex_quantise_options *o,
     }
 }
 
+/* Of data, whose words are checked by ex_data. */
+static error_t parse_data(int key, const char *arg, ex_data_options *o)
+{
+    switch (key) {
+    case OPT_SET:
+        o->set = arg;
+        return 0;
+    case OPT_VIEWS:
+        o->views = arg;
+        return 0;
+    case OPT_OPERATION:
+        o->operation = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 /* A count of threads or of runs. */
 static int some(const char *option, const char *arg, struct argp_state *state)
 {
@@ -293,7 +326,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "too few arguments");
         return 0;
     default:
-        return parse_eval(key, arg, &l->eval) == 0
+        return parse_eval(key, arg, &l->eval) == 0 || parse_data(key, arg, &l->data) == 0
             ? 0 : parse_quantise(key, arg, &l->quantise, state);
     }
 }
@@ -385,6 +418,18 @@ static int reproduce(line *l)
     return ex_reproduce(o, &l->err);
 }
 
+static int data(line *l)
+{
+    ex_data_options *o = &l->data;
+
+    o->words = l->words;
+    o->word = l->word;
+    o->output = l->output;
+    o->images = l->eval.images;
+    o->json = l->json;
+    return (int)ex_data(o, stdout, &l->err);
+}
+
 static int list(line *l)
 {
     return (int)ex_list(l->word[0], stdout, &l->err);
@@ -454,6 +499,15 @@ static const struct command {
       " nothing is written into it.  Exit codes: 1 a file cannot be written, 2 command"
       " line, 5 a file or data, 6 no whole checkpoint.",
       1, 1 << 20, quantise_options, quantise },
+    { "data", "list|check|fetch-help|show|export [SET|PATH|CONFIG.yaml] [KEY=VALUE...]",
+      "Look at data sets: what is there, whether it is whole, what views look like.\v"
+      "list names the sets; check counts, measures and compares the images of one and its"
+      " files; fetch-help tells which files a set has and where they go; show draws a sheet"
+      " of images and their augmented views (-o FILE.png); export writes NumPy arrays (-o"
+      " PREFIX).  A PATH is a folder or file whose set is told by what lies there, or by"
+      " --set.  KEY is a setting of data or augment, or seed.  Exit codes: 1 a file cannot"
+      " be written, 2 command line, 5 something is wrong with the files.",
+      1, 1 << 20, data_options, data },
     { "report", "RUN...",
       "Write one HTML page about runs, and print their table.\v"
       "A RUN is the folder that 'fullrank train' names when it ends.",

@@ -334,10 +334,17 @@ static int put_header(FILE *f, const char *descr, const ex_npy_shape *shape)
         && fwrite(text, 1, (size_t)size, f) == (size_t)size;
 }
 
+/* What is written: all at once, or item by item. */
+typedef struct source {
+    ex_npy_kind kind;
+    const ex_npy_shape *shape;
+    const void *all;
+    ex_npy_item *item; void *ctx;
+} source;
+
 /* Little-endian, whatever the machine is. */
-static int put_numbers(FILE *f, size_t n, const void *val)
+static int put_words(FILE *f, size_t n, const char *from)
 {
-    const char *from = val;
     for (size_t i = 0; i < n; i++) {
         uint32_t x;
         memcpy(&x, from + i * sizeof x, sizeof x);
@@ -349,10 +356,32 @@ static int put_numbers(FILE *f, size_t n, const void *val)
     return 1;
 }
 
-static nn_status write_file(const char *file, const char *descr,
-                            const ex_npy_shape *shape, const void *val, nn_err *err)
+static int put_numbers(FILE *f, const source *s, size_t n, const void *val)
+{
+    return s->kind == EX_NPY_BYTE ? fwrite(val, 1, n, f) == n : put_words(f, n, val);
+}
+
+static int put_all(FILE *f, const source *s)
 {
     size_t n = 1;
+
+    for (int i = s->all ? 0 : 1; i < s->shape->dims; i++)
+        n *= (size_t)s->shape->dim[i];
+    if (s->all)
+        return put_numbers(f, s, n, s->all);
+    for (int i = 0; i < s->shape->dim[0]; i++) {
+        const void *item = s->item(s->ctx, i);
+        if (!item)
+            errno = EINTR;
+        if (!item || !put_numbers(f, s, n, item))
+            return 0;
+    }
+    return 1;
+}
+
+static nn_status write_file(const char *file, const source *s, nn_err *err)
+{
+    static const char *const descr[] = { "<f4", "<i4", "|u1" };
     const mode_t mask = umask(0);
     const size_t size = strlen(file) + sizeof ".XXXXXX";
     struct stat st;
@@ -362,13 +391,11 @@ static nn_status write_file(const char *file, const char *descr,
         return nn_fail(err, NN_ERUN, "%s: cannot be written: %s", file,
                        S_ISDIR(st.st_mode) ? "is a folder" : "is not a regular file");
     char *part = malloc(size);
-    for (int i = 0; i < shape->dims; i++)
-        n *= (size_t)shape->dim[i];
     NN_NEED(part, "out of memory for a file name of %zu bytes", size);
     snprintf(part, size, "%s.XXXXXX", file);
     int fd = mkstemp(part);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    int fine = f && put_header(f, descr, shape) && put_numbers(f, n, val)
+    int fine = f && put_header(f, descr[s->kind], s->shape) && put_all(f, s)
         && fflush(f) == 0 && fsync(fd) == 0 && fchmod(fd, 0666 & ~mask) == 0;
     int why = errno;
     if (f && fclose(f) != 0 && fine) {
@@ -389,17 +416,27 @@ static nn_status write_file(const char *file, const char *descr,
 nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err)
 {
     const ex_npy_shape shape = { 2, { m->rows, m->cols } };
-    return write_file(file, "<f4", &shape, m->val, err);
+    return ex_npy_write_floats(file, &shape, m->val, err);
 }
 
 nn_status ex_npy_write_floats(const char *file, const ex_npy_shape *shape,
                               const float *val, nn_err *err)
 {
-    return write_file(file, "<f4", shape, val, err);
+    const source s = { .kind = EX_NPY_FLOAT, .shape = shape, .all = val };
+    return write_file(file, &s, err);
 }
 
 nn_status ex_npy_write_ints(const char *file, const ex_npy_shape *shape, const int *val,
                             nn_err *err)
 {
-    return write_file(file, "<i4", shape, val, err);
+    const source s = { .kind = EX_NPY_INT, .shape = shape, .all = val };
+    return write_file(file, &s, err);
+}
+
+nn_status ex_npy_write_items(const char *file, ex_npy_kind kind,
+                             const ex_npy_shape *shape, ex_npy_item *item, void *ctx,
+                             nn_err *err)
+{
+    const source s = { kind, shape, NULL, item, ctx };
+    return write_file(file, &s, err);
 }

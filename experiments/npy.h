@@ -28,12 +28,20 @@ typedef struct ex_npy_shape { int dims, dim[EX_NPY_DIMS]; } ex_npy_shape;
 nn_status ex_npy_read_rows(const char *file, nn_arena *a, ex_npy *out,
                            ex_npy_shape *shape, nn_err *err);
 
-/* float32 or int32, little-endian, version 1.0.  The file is replaced as a whole or stays
- * as it was.  NN_ERUN: it cannot be written. */
+/* float32, int32 or uint8, little-endian, version 1.0.  The file is replaced as a whole or
+ * stays as it was.  NN_ERUN: it cannot be written. */
 nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err);
 nn_status ex_npy_write_floats(const char *file, const ex_npy_shape *shape,
                               const float *val, nn_err *err);
 nn_status ex_npy_write_ints(const char *file, const ex_npy_shape *shape, const int *val,
                             nn_err *err);
+
+/* The same item by item, for arrays that lie nowhere as a whole: item(ctx, i), for i from
+ * 0 to dim[0] - 1, is the next dim[1] x dim[2] x ... numbers; NULL: leave the file. */
+typedef enum ex_npy_kind { EX_NPY_FLOAT, EX_NPY_INT, EX_NPY_BYTE } ex_npy_kind;
+typedef const void *ex_npy_item(void *ctx, int i);
+nn_status ex_npy_write_items(const char *file, ex_npy_kind kind,
+                             const ex_npy_shape *shape, ex_npy_item *item, void *ctx,
+                             nn_err *err);
 
 #endif

@@ -45,16 +45,25 @@ static const char *verdict_colour(const ex_progress *p, met_verdict v)
     return paint(p, code[v]);
 }
 
-/* A row of `cells` cells of which the share x in [0, 1] is full. */
-static const char *gauge(const ex_progress *p, double x, int cells, char *out)
+int ex_has_blocks(FILE *f)
+{
+    return smart_terminal(f) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+const char *ex_gauge(int blocks, double x, int cells, char *out)
 {
     int full = isfinite(x) ? (int)(x * cells + 0.5) : 0;
 
     full = full < 0 ? 0 : full > cells ? cells : full;
     out[0] = 0;
     for (int i = 0; i < cells; i++)
-        strcat(out, i < full ? (p->blocks ? "█" : "#") : (p->blocks ? "░" : "."));
+        strcat(out, i < full ? (blocks ? "█" : "#") : (blocks ? "░" : "."));
     return out;
+}
+
+static const char *gauge(const ex_progress *p, double x, int cells, char *out)
+{
+    return ex_gauge(p->blocks, x, cells, out);
 }
 
 static void clear_bar(ex_progress *p)
@@ -84,7 +93,7 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
     if (quiet)
         return;
     p->bar = smart_terminal(stderr);
-    p->blocks = smart_terminal(out) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    p->blocks = ex_has_blocks(out);
     p->colour = smart_terminal(out) && !(no_colour && *no_colour);
     if (!c->source->present(&c->data, dir, sizeof dir))
         dir[0] = 0;

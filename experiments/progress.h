@@ -22,6 +22,11 @@ typedef struct ex_progress {
 /* Seconds from an arbitrary start, never going back. */
 double ex_seconds(void);
 
+/* A row of `cells` cells of which the share x in [0, 1] is full: "###..", or blocks where
+ * the terminal can show them.  3 bytes a cell. */
+int         ex_has_blocks(FILE *out);
+const char *ex_gauge(int blocks, double x, int cells, char *out);
+
 void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FILE *out,
                        int quiet);
 /* What the table below is to be held against.  f: the last evaluation. */

@@ -7,10 +7,6 @@
 
 #include "nn/profile.h"
 
-/* Generated sets are the same for every seed of a run: seeds compare training, not data.
- */
-enum { DATA_SEED = 0 };
-
 static float *buffer(nn_store *s, const char *name, nn_shape shape)
 {
     return nn_store_add(s, name, NN_BUFFER, shape)->val;
@@ -86,7 +82,7 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     char at[512];
 
     *run = (ex_run){ .config = c };
-    NN_TRY(data_load(&c->data, DATA_SEED, &run->forever, &run->train, &run->test, err));
+    NN_TRY(data_load(&c->data, EX_DATA_SEED, &run->forever, &run->train, &run->test, err));
     if (c->top.batch > run->train.n)
         return nn_fail(err, NN_ECONFIG,
                        "%s: batch = %d, but %s has %d training images here;"

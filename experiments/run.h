@@ -7,6 +7,9 @@
 #include "nn/tape.h"
 #include "ssl/objective.h"
 
+/* Generated sets are the same for every seed of a run: seeds compare training, not data. */
+enum { EX_DATA_SEED = 0 };
+
 /* What a run is made of: data, network, heads, optimiser, and the three arenas that hold
  * everything.  Built once from a configuration, freed as a whole. */
 typedef struct ex_run {

@@ -1,0 +1,179 @@
+#include <string.h>
+
+#include "data/places.h"
+#include "experiments/data_task.h"
+
+/* `fullrank data list`, and how to get what is not there. */
+
+static int is_here(const data_source *d, char *where, size_t size)
+{
+    data_settings usual;
+
+    nn_setting_defaults(data_setting_table, &usual);
+    usual.name = d->name;
+    where[0] = 0;
+    return d->present(&usual, where, size);
+}
+
+/* What a person does to have it. */
+static const char *how(const data_source *d, char *out, size_t size)
+{
+    if (d->package)
+        snprintf(out, size, "apt-get install %s", d->package);
+    else if (d->files)
+        snprintf(out, size, "fullrank data fetch-help %s", d->name);
+    else
+        snprintf(out, size, "your own files: data.dir");
+    return out;
+}
+
+static const char *images_text(const data_source *d, char *out, size_t size)
+{
+    if (d->train)
+        snprintf(out, size, "%d / %d", d->train, d->test);
+    else
+        snprintf(out, size, "-");
+    return out;
+}
+
+static const char *size_text(const data_source *d, char *out, size_t size)
+{
+    if (d->h)
+        snprintf(out, size, "%d x %d x %d", d->h, d->w, d->c);
+    else
+        snprintf(out, size, "-");
+    return out;
+}
+
+static void table(FILE *out)
+{
+    char where[DATA_PATH], images[32], size[32], classes[16], get[128];
+
+    fprintf(out, "%-15s %16s %12s %7s  %s\n", "set", "train / test", "size", "classes",
+            "where");
+    for (int i = 0; i < data_source_count(); i++) {
+        const data_source *d = data_source_at(i);
+        const int here = is_here(d, where, sizeof where);
+        snprintf(classes, sizeof classes, d->classes ? "%d" : "-", d->classes);
+        fprintf(out, "%-15s %16s %12s %7s  ", d->name,
+                images_text(d, images, sizeof images), size_text(d, size, sizeof size),
+                classes);
+        if (here)
+            fprintf(out, "%s\n", where[0] ? where : "built in");
+        else
+            fprintf(out, "not here: %s\n", how(d, get, sizeof get));
+    }
+}
+
+static json_t *number(int x)
+{
+    return x ? json_integer(x) : json_null();
+}
+
+static void objects(FILE *out)
+{
+    json_t *list = json_array();
+    char where[DATA_PATH], get[128];
+
+    for (int i = 0; i < data_source_count(); i++) {
+        const data_source *d = data_source_at(i);
+        const int here = is_here(d, where, sizeof where);
+        json_array_append_new(list, json_pack(
+            "{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", d->name,
+            "about", d->about, "here", here, "where",
+            here ? json_string(where) : json_null(), "train", number(d->train), "test",
+            number(d->test), "h", number(d->h), "w", number(d->w), "c", number(d->c),
+            "classes", number(d->classes), "get",
+            here ? json_null() : json_string(how(d, get, sizeof get))));
+    }
+    json_t *o = json_pack("{s:o}", "sets", list);
+    NN_NEED(o, "data list: out of memory, or a path that is not UTF-8");
+    json_dumpf(o, out, JSON_INDENT(2));
+    fputc('\n', out);
+    json_decref(o);
+}
+
+nn_status ex_data_list(ex_data_task *t, FILE *out, nn_err *err)
+{
+    (void)err;
+    (t->o->json ? objects : table)(out);
+    return NN_OK;
+}
+
+/* ---- fetch-help ---- */
+
+/* Sums and names as md5sum -c reads them, when all are known. */
+static void sums(const data_source *d, FILE *out)
+{
+    int known = 0;
+
+    for (const data_file *f = d->files; f->name; f++)
+        known += f->md5 != NULL;
+    if (!known)
+        return;
+    fputs("    md5sum -c <<'END'\n", out);
+    for (const data_file *f = d->files; f->name; f++)
+        if (f->md5)
+            fprintf(out, "%s  %s\n", f->md5, f->name);
+    fputs("END\n", out);
+}
+
+static void explain(const data_source *d, FILE *out)
+{
+    char where[DATA_PATH];
+
+    fprintf(out, "%s: %s\n", d->name, d->about);
+    if (is_here(d, where, sizeof where))
+        fprintf(out, "It is here: %s\n", where[0] ? where : "built in");
+    if (d->package)
+        fprintf(out, "Debian's package: apt-get install %s\n", d->package);
+    if (d->origin)
+        fprintf(out, "Published at %s\n", d->origin);
+    if (!d->files) {
+        fputs(where[0] || d->package || !is_here(d, where, sizeof where)
+              ? "There are no files with fixed names: data.dir says where yours lie.\n"
+              : "It needs no files.\n", out);
+        return;
+    }
+    fprintf(out, "\n%-32s %12s  %s\n", "file", "bytes", "md5");
+    for (const data_file *f = d->files; f->name; f++) {
+        fprintf(out, "%-32s ", f->name);
+        if (f->bytes)
+            fprintf(out, "%12lld", f->bytes);
+        else
+            fprintf(out, "%12s", "-");
+        fprintf(out, "  %s\n", f->md5 ? f->md5 : "-");
+    }
+    fprintf(out, "\nThey are looked for in $FULLRANK_DATA/%s, $FULLRANK_DATA, data.dir/%s"
+            " and data.dir.\n"
+            "This program never downloads.  A browser, or curl -O with the address of"
+            " each file, does:\n\n"
+            "    mkdir -p ~/data/%s && cd ~/data/%s\n"
+            "    # fetch the files above into this folder\n", d->name, d->name, d->name,
+            d->name);
+    sums(d, out);
+    fprintf(out, "    export FULLRANK_DATA=~/data\n    fullrank data check %s\n", d->name);
+}
+
+nn_status ex_data_fetch_help(ex_data_task *t, FILE *out, nn_err *err)
+{
+    const char *name = t->o->words > 1 ? t->o->word[1] : NULL;
+    char hint[96];
+    int told = 0;
+
+    if (name && !data_source_find(name))
+        return nn_fail(err, NN_ECONFIG, "command line: no data set '%.60s'%s", name,
+                       ex_data_near(name, hint, sizeof hint));
+    if (name) {
+        explain(data_source_find(name), out);
+        return NN_OK;
+    }
+    for (int i = 0; i < data_source_count(); i++) {
+        const data_source *d = data_source_at(i);
+        if (d->package || !d->files)
+            continue;
+        fputs(told++ ? "\n" : "", out);
+        explain(d, out);
+    }
+    return NN_OK;
+}
