@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -211,7 +210,7 @@ static nn_status measure(check *c, nn_err *err)
 {
     ex_data_task *t = c->t;
 
-    c->here = t->source->present(&t->data, c->where, sizeof c->where);
+    c->here = ex_data_here(t->source, &t->data, c->where, sizeof c->where);
     look_at_files(c);
     nn_status status = ex_data_read(t, err);
     if (status == NN_OK || status == NN_EDATA)

@@ -70,38 +70,37 @@ static nn_status check_options(const verb *v, const ex_data_options *o, nn_err *
     return NN_OK;
 }
 
-/* What is ignored on purpose (nohup) stays ignored. */
-static sigset_t endings(void)
-{
-    static const int all[] = { SIGINT, SIGTERM, SIGHUP };
-    struct sigaction now;
-    sigset_t set;
+/* A handler and no mask: a signal to the process finds the one thread that does not block
+ * it.  What is ignored on purpose (nohup) stays ignored. */
+static const int endings[] = { SIGINT, SIGTERM, SIGHUP };
+static struct sigaction before[NN_COUNT(endings)];
+static volatile sig_atomic_t came;
 
-    sigemptyset(&set);
-    for (size_t i = 0; i < NN_COUNT(all); i++)
-        if (sigaction(all[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
-            sigaddset(&set, all[i]);
-    return set;
+static void remember(int signal)
+{
+    came = signal;
 }
 
-sigset_t ex_data_hold(void)
+void ex_data_hold(void)
 {
-    sigset_t set = endings(), before;
-    pthread_sigmask(SIG_BLOCK, &set, &before);
-    return before;
+    struct sigaction wait = { .sa_handler = remember, .sa_flags = SA_RESTART };
+
+    for (size_t i = 0; i < NN_COUNT(endings); i++)
+        if (sigaction(endings[i], NULL, &before[i]) == 0 && before[i].sa_handler != SIG_IGN)
+            sigaction(endings[i], &wait, NULL);
 }
 
 int ex_data_waits(void)
 {
-    sigset_t set = endings(), waiting, both;
-    sigpending(&waiting);
-    sigandset(&both, &set, &waiting);
-    return !sigisemptyset(&both);
+    return came != 0;
 }
 
-void ex_data_let_go(sigset_t before)
+void ex_data_let_go(void)
 {
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (size_t i = 0; i < NN_COUNT(endings); i++)
+        sigaction(endings[i], &before[i], NULL);
+    if (came)
+        raise(came);
 }
 
 nn_status ex_data(const ex_data_options *o, FILE *out, nn_err *err)

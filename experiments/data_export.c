@@ -80,14 +80,14 @@ static nn_status write_part(ex_data_task *t, int k, nn_err *err)
     const ex_npy_shape shape = { 2, { d->n, d->factors } };
     char file[DATA_PATH];
 
-    sigset_t before = ex_data_hold();
+    ex_data_hold();
     nn_status status = write_images(t, k, name_of(t, k, "images", file), err);
     if (status == NN_OK)
         status = write_labels(t, k, name_of(t, k, "labels", file), err);
     if (status == NN_OK && d->factor)
         status = ex_npy_write_floats(name_of(t, k, "factors", file), &shape, d->factor,
                                      err);
-    ex_data_let_go(before);
+    ex_data_let_go();
     return status;
 }
 
@@ -152,11 +152,11 @@ static nn_status write_names(ex_data_task *t, nn_err *err)
     char *text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     NN_NEED(text, "out of memory");
     snprintf(name, sizeof name, "%s.json", t->o->output);
-    sigset_t before = ex_data_hold();
+    ex_data_hold();
     nn_status status = ex_file_put(dirname(nn_arena_copy(&t->own, name)),
                                    basename(nn_arena_copy(&t->own, name)), text,
                                    strlen(text), err);
-    ex_data_let_go(before);
+    ex_data_let_go();
     free(text);
     json_decref(o);
     return status;

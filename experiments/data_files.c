@@ -2,8 +2,10 @@
 #include <libgen.h>
 #include <md5.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "data/places.h"
 #include "experiments/config_read.h"
@@ -15,6 +17,16 @@ static int is_file(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int ex_data_here(const data_source *d, const data_settings *s, char *where, size_t size)
+{
+    where[0] = 0;
+    if (!d->present(s, where, size))
+        return where[0] = 0;
+    if (access(where, F_OK) != 0)       /* "built in" */
+        where[0] = 0;
+    return 1;
 }
 
 int ex_data_file(const char *dir, const data_file *f, char *path, int *plain)
@@ -52,7 +64,7 @@ static int is_whole(const data_source *d, const char *dir)
     data_settings s;
 
     settings_in(dir, d, &s);
-    return d->present(&s, where, sizeof where)
+    return ex_data_here(d, &s, where, sizeof where) && where[0]
            && strncmp(where, dir, strlen(dir)) == 0;
 }
 
@@ -164,7 +176,8 @@ const data_source *ex_data_guess(const char *path, nn_arena *a, const char **dir
         nn_fail(err, NN_EDATA, "%s: may be any of %s; say which with --set NAME", w,
                 names);
     else
-        nn_fail(err, NN_EDATA, "%s: no files of a set that is known; if they are, say"
-                " which with --set NAME ('fullrank data list' has the names)", w);
+        nn_fail(err, NN_EDATA, "%s: neither a configuration (.yaml) nor a place where the"
+                " files of a set lie; if they do, say which set with --set NAME"
+                " ('fullrank data list' has the names)", w);
     return NULL;
 }

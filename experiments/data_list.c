@@ -11,8 +11,7 @@ static int is_here(const data_source *d, char *where, size_t size)
 
     nn_setting_defaults(data_setting_table, &usual);
     usual.name = d->name;
-    where[0] = 0;
-    return d->present(&usual, where, size);
+    return ex_data_here(d, &usual, where, size);
 }
 
 /* What a person does to have it. */
@@ -118,23 +117,8 @@ static void sums(const data_source *d, FILE *out)
     fputs("END\n", out);
 }
 
-static void explain(const data_source *d, FILE *out)
+static void tell_files(const data_source *d, FILE *out)
 {
-    char where[DATA_PATH];
-
-    fprintf(out, "%s: %s\n", d->name, d->about);
-    if (is_here(d, where, sizeof where))
-        fprintf(out, "It is here: %s\n", where[0] ? where : "built in");
-    if (d->package)
-        fprintf(out, "Debian's package: apt-get install %s\n", d->package);
-    if (d->origin)
-        fprintf(out, "Published at %s\n", d->origin);
-    if (!d->files) {
-        fputs(where[0] || d->package || !is_here(d, where, sizeof where)
-              ? "There are no files with fixed names: data.dir says where yours lie.\n"
-              : "It needs no files.\n", out);
-        return;
-    }
     fprintf(out, "\n%-32s %12s  %s\n", "file", "bytes", "md5");
     for (const data_file *f = d->files; f->name; f++) {
         fprintf(out, "%-32s ", f->name);
@@ -144,15 +128,44 @@ static void explain(const data_source *d, FILE *out)
             fprintf(out, "%12s", "-");
         fprintf(out, "  %s\n", f->md5 ? f->md5 : "-");
     }
+}
+
+static void tell_commands(const data_source *d, FILE *out)
+{
+    const char *n = d->name;
+
     fprintf(out, "\nThey are looked for in $FULLRANK_DATA/%s, $FULLRANK_DATA, data.dir/%s"
-            " and data.dir.\n"
-            "This program never downloads.  A browser, or curl -O with the address of"
-            " each file, does:\n\n"
-            "    mkdir -p ~/data/%s && cd ~/data/%s\n"
-            "    # fetch the files above into this folder\n", d->name, d->name, d->name,
-            d->name);
+            " and data.dir.\nThis program downloads nothing; a browser does, or curl:\n\n",
+            n, n);
+    fprintf(out, "    mkdir -p ~/data/%s && cd ~/data/%s\n"
+            "    curl -LO ADDRESS     # of each file, or of an archive, which is unpacked:\n"
+            "    tar --strip-components=1 -xf ARCHIVE\n", n, n);
     sums(d, out);
-    fprintf(out, "    export FULLRANK_DATA=~/data\n    fullrank data check %s\n", d->name);
+    fprintf(out, "    export FULLRANK_DATA=~/data\n    fullrank data check %s\n", n);
+}
+
+static void explain(const data_source *d, FILE *out)
+{
+    char where[DATA_PATH];
+    const int here = is_here(d, where, sizeof where);
+
+    fprintf(out, "%s: %s\n", d->name, d->about);
+    if (here && !where[0]) {
+        fputs("It is built in and needs no files.\n", out);
+        return;
+    }
+    if (here)
+        fprintf(out, "It is here: %s\n", where);
+    if (d->package)
+        fprintf(out, "Debian's package: apt-get install %s\n", d->package);
+    if (d->origin)
+        fprintf(out, "Published at %s\n", d->origin);
+    if (d->files) {
+        tell_files(d, out);
+        tell_commands(d, out);
+    } else if (!d->package) {
+        fputs("Its files are your own: data.dir says where they lie.\n", out);
+    }
 }
 
 nn_status ex_data_fetch_help(ex_data_task *t, FILE *out, nn_err *err)

@@ -296,8 +296,8 @@ static void tell(const sheet *s, FILE *out)
         }
         return;
     }
-    fprintf(out, "columns  the image; %s%s views 1 to %d of epoch%s 0",
-            name ? name : "", name ? " alone in" : "",
+    fprintf(out, "columns  the image; %s%sviews 1 to %d of epoch%s 0",
+            name ? name : "", name ? " alone in " : "",
             s->columns < t->views ? s->columns : t->views,
             s->columns > t->views ? "s" : "");
     if (s->columns > t->views)
@@ -339,9 +339,9 @@ nn_status ex_data_show(ex_data_task *t, FILE *out, nn_err *err)
     s->all.pixel = NN_NEW(&t->own, uint8_t, (size_t)s->all.h * (size_t)s->all.w
                           * (size_t)s->all.c);
     draw(s);
-    sigset_t before = ex_data_hold();
+    ex_data_hold();
     nn_status status = data_picture_write(t->o->output, &s->all, err);
-    ex_data_let_go(before);
+    ex_data_let_go();
     if (status == NN_OK)
         tell(s, out);
     return status;

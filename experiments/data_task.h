@@ -2,7 +2,6 @@
 #define EX_DATA_TASK_H
 
 #include <jansson.h>
-#include <signal.h>
 
 #include "data/data.h"
 #include "experiments/data_command.h"
@@ -33,6 +32,9 @@ const data_source *ex_data_guess(const char *path, nn_arena *a, const char **dir
 /* "; did you mean 'X'?", or what to do instead. */
 const char *ex_data_near(const char *name, char *out, size_t size);
 
+/* 1: the reader finds the files of a set, in the folder or file *where; "" when it needs
+ * none. */
+int ex_data_here(const data_source *d, const data_settings *s, char *where, size_t size);
 /* Where file f of a set lies below `dir`, packed or unpacked (*plain = 1); 0: nowhere.
  * path has 4096 bytes. */
 int ex_data_file(const char *dir, const data_file *f, char *path, int *plain);
@@ -41,9 +43,9 @@ int ex_data_md5(const char *path, char out[33]);
 
 /* Signals that end the program wait while a file is being written, so that none is left
  * half-way under another name; 1: one waits. */
-sigset_t ex_data_hold(void);
-int      ex_data_waits(void);
-void     ex_data_let_go(sigset_t before);
+void ex_data_hold(void);
+int  ex_data_waits(void);
+void ex_data_let_go(void);
 
 nn_status ex_data_list(ex_data_task *t, FILE *out, nn_err *err);
 nn_status ex_data_check(ex_data_task *t, FILE *out, nn_err *err);
