@@ -86,7 +86,8 @@ void ex_data_hold(void)
     struct sigaction wait = { .sa_handler = remember, .sa_flags = SA_RESTART };
 
     for (size_t i = 0; i < NN_COUNT(endings); i++)
-        if (sigaction(endings[i], NULL, &before[i]) == 0 && before[i].sa_handler != SIG_IGN)
+        if (sigaction(endings[i], NULL, &before[i]) == 0
+            && before[i].sa_handler != SIG_IGN)
             sigaction(endings[i], &wait, NULL);
 }
 

@@ -44,8 +44,8 @@ static const void *image(void *ctx, int i)
 
 static const char *name_of(const ex_data_task *t, int k, const char *what, char *out)
 {
-    snprintf(out, DATA_PATH, "%s_%s_%s.npy", t->o->output, k == EX_TRAIN ? "train" : "test",
-             what);
+    snprintf(out, DATA_PATH, "%s_%s_%s.npy", t->o->output,
+             k == EX_TRAIN ? "train" : "test", what);
     return out;
 }
 

@@ -135,11 +135,14 @@ static void tell_commands(const data_source *d, FILE *out)
     const char *n = d->name;
 
     fprintf(out, "\nThey are looked for in $FULLRANK_DATA/%s, $FULLRANK_DATA, data.dir/%s"
-            " and data.dir.\nThis program downloads nothing; a browser does, or curl:\n\n",
-            n, n);
-    fprintf(out, "    mkdir -p ~/data/%s && cd ~/data/%s\n"
-            "    curl -LO ADDRESS     # of each file, or of an archive, which is unpacked:\n"
-            "    tar --strip-components=1 -xf ARCHIVE\n", n, n);
+            " and data.dir.\n"
+            "This program downloads nothing; a browser does, or curl:\n\n", n, n);
+    fprintf(out, "    mkdir -p ~/data/%s && cd ~/data/%s\n", n, n);
+    if (d->origin && strstr(d->origin, ".tar"))
+        fputs("    curl -LO ADDRESS          # of the archive\n"
+              "    tar --strip-components=1 -xf ARCHIVE\n", out);
+    else
+        fputs("    curl -LO ADDRESS          # of each file\n", out);
     sums(d, out);
     fprintf(out, "    export FULLRANK_DATA=~/data\n    fullrank data check %s\n", n);
 }

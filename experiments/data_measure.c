@@ -141,7 +141,9 @@ typedef struct slot { uint64_t hash; int first[2]; } slot;
 
 static const void *bytes_of(const data_images *d, int i)
 {
-    return d->value ? (const void *)data_value_at(d, i) : (const void *)data_pixel_at(d, i);
+    if (d->value)
+        return data_value_at(d, i);
+    return data_pixel_at(d, i);
 }
 
 static size_t size_of(const data_images *d)

@@ -73,8 +73,8 @@ static nn_status no_setting(const ex_entry *e, const nn_setting *table, nn_err *
 
     ex_section_text(e->section, section, sizeof section);
     if (!table)
-        return nn_fail(err, NN_ECONFIG, "command line: %s%s%s means nothing to a data set,"
-                       " which takes data.KEY, augment.KEY and seed", section,
+        return nn_fail(err, NN_ECONFIG, "command line: %s%s%s means nothing to a data"
+                       " set, which takes data.KEY, augment.KEY and seed", section,
                        section[0] ? "." : "", ex_quoted(e->key, w, sizeof w));
     for (; table[n].name && n < MOST; n++)
         known[n] = table[n].name;

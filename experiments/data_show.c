@@ -303,7 +303,8 @@ static void tell(const sheet *s, FILE *out)
     if (s->columns > t->views)
         fprintf(out, " to %u", s->epoch[s->columns - 1]);
     fprintf(out, ", seed %llu\n", (unsigned long long)t->seed);
-    nn_setting_word(data_augment_table[0].words, t->augment.recipe, recipe, sizeof recipe);
+    nn_setting_word(data_augment_table[0].words, t->augment.recipe, recipe,
+                    sizeof recipe);
     fprintf(out, "%-8s ", name ? name : recipe);
     tell_settings(&s->made[0], out);
 }
