@@ -16,7 +16,10 @@
  *   PREFIX_train_labels.npy    int32 (n), -1 without a label
  *   PREFIX_train_factors.npy   float32 (n, factors), where they are known
  *   PREFIX_test_...            the same
- *   PREFIX.json                names of classes and factors, fingerprints */
+ *   PREFIX.json                names of classes and factors, fingerprints
+ *
+ * A PREFIX that ends with "/" is a folder: train_images.npy, ..., set.json in it, which
+ * the set `arrays` reads. */
 typedef struct item { const data_images *d; float *value; uint8_t *pixel; } item;
 
 /* Images as everybody gets them; what is stored in another size is resized. */
@@ -42,9 +45,15 @@ static const void *image(void *ctx, int i)
     return it->pixel;
 }
 
+static int is_folder(const ex_data_task *t)
+{
+    const size_t n = strlen(t->o->output);
+    return n && t->o->output[n - 1] == '/';
+}
+
 static const char *name_of(const ex_data_task *t, int k, const char *what, char *out)
 {
-    snprintf(out, DATA_PATH, "%s_%s_%s.npy", t->o->output,
+    snprintf(out, DATA_PATH, "%s%s%s_%s.npy", t->o->output, is_folder(t) ? "" : "_",
              k == EX_TRAIN ? "train" : "test", what);
     return out;
 }
@@ -151,7 +160,7 @@ static nn_status write_names(ex_data_task *t, nn_err *err)
     json_object_set_new(o, "test", part_object(t, EX_TEST));
     char *text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     NN_NEED(text, "out of memory");
-    snprintf(name, sizeof name, "%s.json", t->o->output);
+    snprintf(name, sizeof name, "%s%s", t->o->output, is_folder(t) ? "set.json" : ".json");
     ex_data_hold();
     nn_status status = ex_file_put(dirname(nn_arena_copy(&t->own, name)),
                                    basename(nn_arena_copy(&t->own, name)), text,
@@ -182,6 +191,7 @@ nn_status ex_data_export(ex_data_task *t, FILE *out, nn_err *err)
             fprintf(out, "%s  float32 (%d, %d)\n", name_of(t, k, "factors", file), d->n,
                     d->factors);
     }
-    fprintf(out, "%s.json  names, fingerprints\n", t->o->output);
+    fprintf(out, "%s%s  names, fingerprints\n", t->o->output,
+            is_folder(t) ? "set.json" : ".json");
     return NN_OK;
 }

@@ -517,6 +517,13 @@ START_TEST(export_writes_images_labels_factors_and_names)
     ck_assert_str_eq(json_string_value(json_array_get(at(o, "classes"), 1)), "ring");
     ck_assert_str_eq(json_string_value(json_array_get(at(o, "factors"), 5)), "x");
     ck_assert_str_eq(text(at(o, "test"), "images"), "x_test_images.npy");
+    ck_assert_int_eq(mkdir("d", 0777), 0);
+    r = program("data", "export", "shapes", "data.size=50", "-o", "d/", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_mem_eq(array("d/test_images.npy", "|u1", "(10, 32, 32, 3)", n),
+                     part[1].pixel, n);
+    ck_assert_str_eq(text(at(program_json("d", "set.json"), "test"), "images"),
+                     "test_images.npy");
     nn_arena_free(&a);
 }
 END_TEST
