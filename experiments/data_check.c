@@ -256,6 +256,8 @@ static void tell_classes(const check *c, FILE *out)
     const int told = d->classes > CLASSES ? CLASSES : d->classes;
     char name[64], bar[3 * CELLS + 1];
 
+    if (d[EX_TRAIN].n == d[EX_TRAIN].unlabelled && d[EX_TEST].n == d[EX_TEST].unlabelled)
+        return;
     fprintf(out, "\n%-18s %27s %28s\n", "class", "train", "test");
     for (int i = 0; i < told; i++) {
         fprintf(out, "%-18.18s", ex_data_class(d, i, name, sizeof name));

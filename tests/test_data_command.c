@@ -350,6 +350,44 @@ START_TEST(a_place_is_told_by_its_files_its_name_or_the_user)
 }
 END_TEST
 
+static void put_picture(const char *file, int grey)
+{
+    uint8_t pixel[8 * 8];
+    const data_picture p = { 8, 8, 1, pixel };
+
+    for (int k = 0; k < 64; k++)
+        pixel[k] = (uint8_t)(grey + k);
+    ck_assert_int_eq(data_picture_write(file, &p, NULL), NN_OK);
+}
+
+START_TEST(pictures_that_cannot_be_read_are_named)
+{
+    static const char *const dir[] = { "p", "p/train", "p/test", "p/train/a", "p/train/b",
+                                       "p/test/a", "p/test/b" };
+    char file[64];
+
+    if (!data_source_find("folder")) {
+        printf("skipped: no set of folders\n");
+        return;
+    }
+    for (size_t i = 0; i < sizeof dir / sizeof *dir; i++)
+        ck_assert_int_eq(mkdir(dir[i], 0777), 0);
+    for (int i = 3; i < 7; i++)
+        for (int k = 0; k < 3; k++) {
+            snprintf(file, sizeof file, "%s/%d.png", dir[i], k);
+            put_picture(file, 16 * i + k);
+        }
+    program_result r = program("data", "check", "p", "--set=folder", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    program_write("p/train/b/bad.png", "no picture");
+    const json_t *o = object_of(program("data", "check", "p", "--set=folder", "--json",
+                                        NULL), 5);
+    ck_assert_int_eq(whole(o, "unreadable"), 1);
+    says(json_string_value(json_array_get(at(o, "unreadable_files"), 0)),
+         "p/train/b/bad.png: ");
+}
+END_TEST
+
 START_TEST(published_files_are_recognised)
 {
     const char *real = "/work/shared/data/mnist";
@@ -676,6 +714,7 @@ Suite *suite_data_command(void)
     tcase_add_test(tc, fingerprints_are_those_of_a_run);
     tcase_add_test(tc, a_broken_file_is_named_and_ends_with_5);
     tcase_add_test(tc, a_place_is_told_by_its_files_its_name_or_the_user);
+    tcase_add_test(tc, pictures_that_cannot_be_read_are_named);
     tcase_add_test(tc, published_files_are_recognised);
     tcase_add_test(tc, a_sheet_has_images_in_turns_of_classes_and_their_views);
     tcase_add_test(tc, an_operation_alone_is_what_its_name_says);
