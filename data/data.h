@@ -47,6 +47,9 @@ void   data_raw(const data_images *d, int i, float *out);
 float data_mean_of(const data_images *d, int j);
 float data_std_of(const data_images *d, int j);
 
+/* Images with a label: they come first. */
+int data_labelled(const data_images *d);
+
 /* Gives back what lies outside of the arena; d may hold nothing. */
 void data_release(data_images *d);
 
@@ -55,13 +58,23 @@ typedef struct data_settings {          /* section `data` of the config */
     const char *dir;                    /* where its files are; "" = the usual places */
     int limit, test_limit;              /* first so many images, 0 = all */
     int size;                           /* shapes: images to generate (train) */
+    int split;                          /* emnist, stl10: which part of them */
+    int upright;                        /* emnist: 0: as its files have them */
+    const char *batches;                /* cifar10: "1,3"; "" = all five */
+    int labels;                         /* cifar100: fine | coarse */
+    double test_share;                  /* arrays: held out when there is no test part */
     int normalise;                      /* 0: pixels stay in 0..1 */
     int symmetric;                      /* 1: pixels from -1 to 1 instead */
 } data_settings;
 
+enum { DATA_AUTO, DATA_BALANCED, DATA_BYCLASS, DATA_BYMERGE, DATA_LETTERS, DATA_DIGITS,
+       DATA_MNIST, DATA_TRAIN, DATA_UNLABELED, DATA_BOTH };             /* of split */
+enum { DATA_FINE, DATA_COARSE };                                        /* of labels */
+
 extern const nn_setting data_setting_table[];
 
-/* A file of a set as it is published, for `fullrank data fetch-help` and `check`. */
+/* A file of a set as it is published, for `fullrank data fetch-help` and `check`.  What
+ * is not known for certain is not there: 0 bytes, no md5. */
 typedef struct data_file { const char *name; long long bytes; const char *md5; } data_file;
 
 typedef struct data_source {

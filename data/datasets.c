@@ -27,6 +27,19 @@ const nn_setting data_setting_table[] = {
              "evaluate on the first so many test images; 0 = all"),
     NN_SET_I(data_settings, size, 10000, 10, 200000,
              "shapes: training images to generate; a fifth as many for the test"),
+    NN_SET_C(data_settings, split, DATA_AUTO,
+             "auto|balanced|byclass|bymerge|letters|digits|mnist|train|unlabeled|"
+             "train+unlabeled",
+             "emnist: which of its sets, auto = balanced; stl10: what to train on, "
+             "auto = train"),
+    NN_SET_B(data_settings, upright, 1,
+             "emnist: turn its images upright, as they lie on their side in the files"),
+    NN_SET_T(data_settings, batches, "",
+             "cifar10: training files to read, as 1,3 in this order; empty = 1 to 5"),
+    NN_SET_C(data_settings, labels, DATA_FINE, "fine|coarse",
+             "cifar100: 100 classes, or the 20 groups of five they form"),
+    NN_SET_F(data_settings, test_share, .1, 0, .9,
+             "arrays: held out when there is no test part, by a hash of the image"),
     NN_SET_B(data_settings, normalise, 1,
              "subtract the set's mean and divide by its deviation, per channel"),
     NN_SET_B(data_settings, symmetric, 0,
@@ -126,6 +139,11 @@ void data_raw(const data_images *d, int i, float *out)
     const uint8_t *pixel = data_pixel_at(d, i);
     for (size_t k = 0; k < count; k++)
         out[k] = pixel[k];
+}
+
+int data_labelled(const data_images *d)
+{
+    return d->n - d->unlabelled;
 }
 
 float data_mean_of(const data_images *d, int j)

@@ -27,9 +27,19 @@ static int present(const data_settings *s, char *where, size_t size)
     return data_idx_present(&set, s, where, size);
 }
 
+/* As published; the Debian package has packed the same contents anew. */
+static const data_file files[] = {
+    { "train-images-idx3-ubyte.gz", 26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d" },
+    { "train-labels-idx1-ubyte.gz", 29515, "25c81989df183df01b3e8a0aad5dffbe" },
+    { "t10k-images-idx3-ubyte.gz", 4422102, "bef4ecab320f06d8554ea6380940ec79" },
+    { "t10k-labels-idx1-ubyte.gz", 5148, "bb300cfdad3c16e7a12a480ee83cd310" },
+    { NULL, 0, NULL }
+};
+
 const data_source data_fashion_mnist = {
     .name = "fashion-mnist", .about = "photographs of clothes, grey 28 x 28, 10 classes",
     .package = "dataset-fashion-mnist", .labels = labels, .recipe = "grey28",
     .train = 60000, .test = 10000, .h = 28, .w = 28, .c = 1, .classes = 10,
+    .files = files, .origin = "https://github.com/zalandoresearch/fashion-mnist",
     .load = load, .present = present
 };

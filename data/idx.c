@@ -1,21 +1,16 @@
 #include "data/idx.h"
-#include "data/places.h"
+#include "data/files.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
-/* The file names, by what they hold. */
+/* The files, by what they hold. */
 enum { TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS, FILES };
-static const char *const file_name[FILES] = {
-    "train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-};
+enum { NAME = 64 };
 
 enum {
     MAGIC_IMAGES = 0x0803,
@@ -26,25 +21,30 @@ enum {
 
 /* ---- finding the files ---- */
 
-static int is_there(const char *dir, int file, char *path)
+static const char *name_of(const data_idx *set, int file, char out[NAME])
 {
-    static const char *const ending[] = { ".gz", "" };
+    static const char *const kind[] = { "images-idx3-ubyte", "labels-idx1-ubyte" };
 
-    for (size_t i = 0; i < NN_COUNT(ending); i++) {
-        int need = snprintf(path, DATA_PATH, "%s/%s%s", dir, file_name[file], ending[i]);
-        if (need < DATA_PATH && access(path, F_OK) == 0)
-            return 1;
-    }
-    return 0;
+    snprintf(out, NAME, "%s%s-%s", set->prefix ? set->prefix : "",
+             file < TEST_IMAGES ? "train" : set->test ? set->test : "t10k",
+             kind[file % 2]);
+    return out;
 }
 
-static int files_in(const char *dir)
+static int is_there(const data_idx *set, const char *dir, int file, char *path)
+{
+    char name[NAME];
+    name_of(set, file, name);
+    return data_is_there(dir, name, ".gz", path) || data_is_there(dir, name, "", path);
+}
+
+static int files_in(const data_idx *set, const char *dir)
 {
     char path[DATA_PATH];
     int found = 0;
 
     for (int i = 0; i < FILES; i++)
-        found += is_there(dir, i, path);
+        found += is_there(set, dir, i, path);
     return found;
 }
 
@@ -62,28 +62,30 @@ static int belongs_to_another(const char *dir, const char *name)
     return other && strcmp(other->name, name) != 0;
 }
 
-static void add_named(data_places *p, const char *dir, const char *name)
+static void add_named(data_places *p, const char *dir, const data_idx *set)
 {
-    data_places_add(p, dir, name);
-    if (dir && !belongs_to_another(dir, name))
+    data_places_add(p, dir, set->source->name);
+    if (set->below)
+        data_places_add(p, dir, set->below);
+    if (dir && !belongs_to_another(dir, set->source->name))
         data_places_add(p, dir, NULL);
 }
 
 static void list_places(const data_idx *set, const data_settings *s, data_places *p)
 {
     p->n = 0;
-    add_named(p, getenv("FULLRANK_DATA"), set->source->name);
-    add_named(p, s->dir, set->source->name);
+    add_named(p, getenv("FULLRANK_DATA"), set);
+    add_named(p, s->dir, set);
     if (!*s->dir)                               /* who names a folder wants that one */
         data_places_add(p, set->folder, NULL);
 }
 
 /* The first folder that has any of the files, or NULL.  One that has only some is an error
  * for the reader to name, not a reason to take other data from somewhere else. */
-static const char *best_place(const data_places *p)
+static const char *best_place(const data_idx *set, const data_places *p)
 {
     for (int i = 0; i < p->n; i++)
-        if (files_in(p->dir[i]) > 0)
+        if (files_in(set, p->dir[i]) > 0)
             return p->dir[i];
     return NULL;
 }
@@ -94,17 +96,23 @@ int data_idx_present(const data_idx *set, const data_settings *s, char *where,
     data_places p;
     list_places(set, s, &p);
 
-    const char *dir = best_place(&p);
-    if (!dir || files_in(dir) < FILES)
+    const char *dir = best_place(set, &p);
+    if (!dir || files_in(set, dir) < FILES)
         return 0;
     snprintf(where, size, "%s", dir);
     return 1;
 }
 
 /* What to do about a set that is not there. */
-static const char *how_to_get(const data_source *source, char *out, size_t size)
+static const char *how_to_get(const data_idx *set, char *out, size_t size)
 {
-    if (source->package)
+    const data_source *source = set->source;
+    char name[NAME];
+
+    if (set->prefix)
+        snprintf(out, size, "put %s.gz and its three companions into a folder and name "
+                 "it in data.dir or $FULLRANK_DATA", name_of(set, TRAIN_IMAGES, name));
+    else if (source->package)
         snprintf(out, size, "run `apt-get install %s`, or put its four idx files into a "
                  "folder and name it in data.dir or $FULLRANK_DATA", source->package);
     else
@@ -116,12 +124,20 @@ static const char *how_to_get(const data_source *source, char *out, size_t size)
 
 static nn_status not_found(const data_idx *set, const data_places *p, nn_err *err)
 {
-    const data_source *source = set->source;
-    char looked[512], how[256];
+    char looked[512], how[256], path[DATA_PATH], name[NAME];
 
-    return nn_fail(err, NN_EDATA, "data set %s: no files found%s; %s", source->name,
+    name_of(set, TRAIN_IMAGES, name);
+    for (int i = 0; i < p->n; i++) {
+        if (data_is_there(p->dir[i], name, ".xz", path))
+            return nn_fail(err, NN_EDATA, "%.300s: packed with xz, which is not read; "
+                           "unpack it and its companions with `xz -d`", path);
+        if (set->archive && data_is_there(p->dir[i], set->archive, "", path))
+            return nn_fail(err, NN_EDATA, "%.300s: the archive of %s is not read; unpack "
+                           "it with `%s` there", path, set->source->name, set->unpack);
+    }
+    return nn_fail(err, NN_EDATA, "data set %s: no files found%s; %s", set->source->name,
                    data_places_told(p, looked, sizeof looked),
-                   how_to_get(source, how, sizeof how));
+                   how_to_get(set, how, sizeof how));
 }
 
 /* ---- reading one file ---- */
@@ -164,22 +180,18 @@ static nn_status damaged(reader *r, const char *format, ...)
 
 static nn_status open_file(reader *r)
 {
-    struct stat about;
     int zipped_name = strlen(r->path) > 3
                       && strcmp(r->path + strlen(r->path) - 3, ".gz") == 0;
+    long long bytes;
+    int file;
 
-    if (stat(r->path, &about) != 0)
-        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
-                       strerror(errno));
-    if (!S_ISREG(about.st_mode))
-        return nn_fail(r->err, NN_EDATA, "%.300s: not a regular file; put the data set's "
-                       "file in its place", r->path);
-    r->on_disk = (uint64_t)about.st_size;
-    errno = 0;
-    r->file = gzopen(r->path, "rb");
-    if (!r->file)
-        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
-                       errno ? strerror(errno) : "out of memory");
+    NN_TRY(data_open(r->path, &file, &bytes, r->err));
+    r->on_disk = (uint64_t)bytes;
+    r->file = gzdopen(file, "rb");
+    if (!r->file) {
+        close(file);
+        return data_unreadable(r->path, ENOMEM, r->err);
+    }
     gzbuffer(r->file, 1 << 17);
     r->zipped = !gzdirect(r->file);
     if (zipped_name && !r->zipped)
@@ -187,11 +199,11 @@ static nn_status open_file(reader *r)
     return NN_OK;
 }
 
-/* zlib puts the path before its text; the message has it already. */
-static const char *reason(const reader *r, const char *text)
+/* zlib puts what it takes for the path, as "<fd:5>: ", before its text. */
+static const char *reason(const char *text)
 {
-    size_t n = strlen(r->path);
-    return strncmp(text, r->path, n) == 0 && text[n] == ':' ? text + n + 2 : text;
+    const char *end = strstr(text, ">: ");
+    return end ? end + 3 : text;
 }
 
 /* Reads n bytes, or what is left of them: *at tells how many came.  *cut is 1 when the
@@ -206,10 +218,9 @@ static nn_status pull(reader *r, uint8_t *to, size_t n, size_t *at, int *cut)
     }
     const char *text = gzerror(r->file, &code);
     if (code == Z_ERRNO)
-        return nn_fail(r->err, NN_EDATA, "%.300s: cannot be read: %s", r->path,
-                       strerror(errno));
+        return data_unreadable(r->path, errno, r->err);
     if (got < 0 && code != Z_BUF_ERROR)
-        return damaged(r, "corrupt gzip data (%s)", reason(r, text));
+        return damaged(r, "corrupt gzip data (%s)", reason(text));
     *cut = code == Z_BUF_ERROR;
     return NN_OK;
 }
@@ -295,14 +306,13 @@ static nn_status read_open(reader *r)
 
 static nn_status read_file(reader *r, const char *dir)
 {
-    const data_source *source = r->set->source;
-    char how[256];
+    char how[256], name[NAME];
 
-    if (!is_there(dir, r->which, r->path))
+    if (!is_there(r->set, dir, r->which, r->path))
         return nn_fail(r->err, NN_EDATA,
                        "%.300s/%s.gz: missing beside the other files of %s; %s", dir,
-                       file_name[r->which], source->name,
-                       how_to_get(source, how, sizeof how));
+                       name_of(r->set, r->which, name), r->set->source->name,
+                       how_to_get(r->set, how, sizeof how));
     nn_status status = read_open(r);
     if (r->file)
         gzclose(r->file);
@@ -310,6 +320,17 @@ static nn_status read_file(reader *r, const char *dir)
 }
 
 /* ---- a whole set ---- */
+
+/* Swaps rows and columns of a square image. */
+static void turn(uint8_t *pixel, int side)
+{
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < y; x++) {
+            uint8_t kept = pixel[y * side + x];
+            pixel[y * side + x] = pixel[x * side + y];
+            pixel[x * side + y] = kept;
+        }
+}
 
 static nn_status read_part(reader *image, const char *dir, int limit, data_images *d)
 {
@@ -326,15 +347,19 @@ static nn_status read_part(reader *image, const char *dir, int limit, data_image
                        image->path, image->n, label.path, label.n);
     uint16_t *class = NN_NEW(image->arena, uint16_t, label.n);
     for (int i = 0; i < label.n; i++) {
-        if (label.bytes[i] >= set->classes)
-            return damaged(&label, "label %d of image %d is outside 0..%d",
-                           label.bytes[i], i, set->classes - 1);
-        class[i] = label.bytes[i];
+        int k = label.bytes[i] - set->first_label;
+        if (k < 0 || k >= set->classes)
+            return damaged(&label, "label %d of image %d is outside %d..%d",
+                           label.bytes[i], i, set->first_label,
+                           set->first_label + set->classes - 1);
+        class[i] = (uint16_t)k;
     }
+    for (int i = 0; i < image->n && set->turned; i++)
+        turn(image->bytes + (size_t)i * image->each, set->h);
     *d = (data_images){
-        .n = limit && limit < image->n ? limit : image->n,
+        .n = data_limited(image->n, limit),
         .h = set->h, .w = set->w, .c = 1, .classes = set->classes,
-        .pixel = image->bytes, .label = class,
+        .pixel = image->bytes, .label = class, .names = set->names,
         .mean = { set->mean }, .std = { set->std }
     };
     return NN_OK;
@@ -349,13 +374,20 @@ nn_status data_idx_load(const data_idx *set, const data_settings *s, nn_arena *a
     data_places p;
     list_places(set, s, &p);
 
-    const char *dir = best_place(&p);
+    const char *dir = best_place(set, &p);
     if (!dir)
         return not_found(set, &p, err);
     nn_status status = read_part(&first, dir, s->limit, train);
     if (status == NN_OK)
         status = read_part(&second, dir, s->test_limit, test);
-    if (status != NN_OK)
+    if (status != NN_OK) {
         nn_arena_rewind(a, mark);
-    return status;
+        return status;
+    }
+    if (set->std == 0) {
+        data_measure(train);
+        test->mean[0] = train->mean[0];
+        test->std[0] = train->std[0];
+    }
+    return NN_OK;
 }

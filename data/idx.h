@@ -15,7 +15,15 @@ typedef struct data_idx {
     const data_source *source;          /* name and Debian package, for the messages */
     const char *folder;                 /* where the package puts the files, or NULL */
     int h, w, classes;
-    float mean, std;                    /* of the training pixels, on the 0..1 scale */
+    float mean, std;                    /* of the training pixels, on the 0..1 scale;
+                                           std = 0: to be measured */
+    const char *prefix, *test;          /* of the names, and "t10k" in them; NULL: usual */
+    int first_label;                    /* the label of class 0 */
+    int turned;                         /* images lie column by column: turn them */
+    const char *const *names;           /* of the classes; NULL: those of the source */
+    const char *archive, *unpack;       /* what it is published in, if the files do not
+                                           come one by one, and what unpacks that */
+    const char *below;                  /* the archive's folder */
 } data_idx;
 
 nn_status data_idx_load(const data_idx *set, const data_settings *s, nn_arena *a,

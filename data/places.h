@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 /* The folders in which a reader looks for the files of a set, best first. */
-enum { DATA_PATH = 4096, DATA_MOST_PLACES = 6 };
+enum { DATA_PATH = 4096, DATA_MOST_PLACES = 8 };
 
 typedef struct data_places { int n; char dir[DATA_MOST_PLACES][DATA_PATH]; } data_places;
 

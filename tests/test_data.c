@@ -575,7 +575,6 @@ START_TEST(every_set_says_what_it_is)
         const data_source *s = data_source_at(i);
         ck_assert_ptr_eq(data_source_find(s->name), s);
         ck_assert_ptr_nonnull(s->about);
-        ck_assert_ptr_nonnull(s->labels);
         data_augment a;
         nn_setting_defaults(data_augment_table, &a);
         ck_assert_int_eq(data_augment_resolve(&a, NULL, s->recipe, NULL), NN_OK);
