@@ -138,17 +138,22 @@ static void probe_knn(looking *l)
     nn_arena *a = &run->scratch;
     size_t mark = nn_arena_mark(a), r = (size_t)run->r;
     float *bank = NN_NEW(a, float, r * (size_t)e->bank);
-    float *query = NN_NEW(a, float, r * (size_t)e->n);
+    float *query = NN_NEW(a, float, r * (size_t)e->queries);
 
-    say(l, "kNN: %d training and %d held-out images", e->bank, e->n);
+    for (int i = 0; i < l->knns; i++)
+        l->share[i] = NAN;
+    say(l, "kNN: %d training and %d held-out images%s", e->bank, e->queries,
+        e->bank && e->queries ? "" : ": without labels there is none");
+    if (!e->bank || !e->queries)
+        return;
     ex_evaluator_features(e, &run->train, e->bank, bank);
-    ex_evaluator_features(e, &run->test, e->n, query);
+    ex_evaluator_features(e, &run->test, e->queries, query);
     for (int i = 0; i < l->knns; i++) {
         met_knn_settings s = { .k = l->knn[i], .temperature = l->temperature,
                                .classes = run->train.classes };
         s.k = s.k < e->bank ? s.k : e->bank;
         l->share[i] = met_knn(&s, run->r, bank, run->train.label, e->bank, query,
-                              run->test.label, e->n, a);
+                              run->test.label, e->queries, a);
     }
     nn_arena_rewind(a, mark);
 }
@@ -231,8 +236,9 @@ static nn_status look(looking *l, nn_err *err)
     if (l->knns)
         probe_knn(l);
     if (l->o->linear) {
-        say(l, "linear probe: %d training and %d held-out images",
-            l->evaluator.linear_bank, l->in.run.test.n);
+        say(l, "linear probe: %d training and %d held-out images%s",
+            l->evaluator.linear_bank, data_labelled(&l->in.run.test),
+            l->evaluator.linear_bank ? "" : ": without labels there is none");
         l->linear = ex_linear(&l->evaluator);
     }
     if (l->o->jepa)
@@ -272,7 +278,10 @@ static void put(json_t *o, const char *key, double x)
 
 static json_t *image_json(const looking *l, int i)
 {
-    return json_pack("{s:i, s:i, s:o}", "image", i, "label", l->in.run.test.label[i],
+    const data_images *d = &l->in.run.test;
+
+    return json_pack("{s:i, s:o, s:o}", "image", i, "label",
+                     i < data_labelled(d) ? json_integer(d->label[i]) : json_null(),
                      "score", number(l->jepa.score[i]));
 }
 
@@ -345,7 +354,7 @@ static void print_json(const looking *l)
     }
     if (l->o->jepa)
         json_object_set_new(o, "jepa_score", jepa_json(l));
-    put(base, "chance", 1.0 / l->in.run.train.classes);
+    put(base, "chance", ex_chance(&l->in.run.train));
     put(base, "raw_pixel_knn", baseline(l, "raw_pixel_knn"));
     put(base, "untrained_knn", baseline(l, "untrained_knn"));
     put(base, "raw_pixel_linear", baseline(l, "raw_pixel_linear"));
@@ -373,7 +382,7 @@ static void print_probe(const looking *l, const char *name, double share,
         print_share("   untrained network", from_untrained);
     if (!isnan(from_pixels))
         print_share("   raw pixels", from_pixels);
-    print_share("   chance", 1.0 / l->in.run.train.classes);
+    print_share("   chance", ex_chance(&l->in.run.train));
     putchar('\n');
 }
 
@@ -383,7 +392,7 @@ static void print_knn(const looking *l, int k, double share)
     int bank = l->evaluator.bank;       /* more neighbours there are not */
     char name[48];
 
-    if (k > bank)
+    if (k > bank && bank)
         snprintf(name, sizeof name, "kNN of h, k = %d, not %d", bank, k);
     else
         snprintf(name, sizeof name, "kNN of h, k = %d", k);
@@ -426,6 +435,10 @@ static void print_scored(const looking *l, const char *word, int i)
     const char *const *label = l->in.run.test.names;
     int known = label != NULL, class = l->in.run.test.label[i];
 
+    if (i >= data_labelled(&l->in.run.test)) {
+        printf("  %-8s %10.4g   image %d, no label\n", word, l->jepa.score[i], i);
+        return;
+    }
     for (int k = 0; known && k <= class; k++)
         known = label[k] != NULL;
     printf("  %-8s %10.4g   image %d, label %d%s%s%s\n", word, l->jepa.score[i], i, class,

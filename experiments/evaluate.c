@@ -40,6 +40,17 @@ met_linear_settings ex_linear_settings(const ex_config *c, int classes)
     return s;
 }
 
+int ex_probed(const ex_config *c, const data_images *train, const data_images *test)
+{
+    const int all = data_labelled(test) ? data_labelled(train) : 0;
+    return c->metrics.linear_bank ? least(c->metrics.linear_bank, all) : all;
+}
+
+double ex_chance(const data_images *d)
+{
+    return data_labelled(d) ? 1.0 / d->classes : NAN;
+}
+
 ex_evaluator ex_evaluator_new(ex_run *run)
 {
     const ex_config *c = run->config;
@@ -50,18 +61,18 @@ ex_evaluator ex_evaluator_new(ex_run *run)
     NN_NEED(met_metric_count() <= EX_MOST_METRICS, "%d metrics, room for %d",
             met_metric_count(), EX_MOST_METRICS);
     e.n = least(c->metrics.samples, run->test.n);
-    e.bank = least(c->metrics.bank, run->train.n);
+    e.bank = least(c->metrics.bank, data_labelled(&run->train));
+    e.queries = least(e.n, data_labelled(&run->test));
     e.k = least(c->metrics.lid_k, e.n - 1);
     e.knn_k = least(c->metrics.knn_k, e.bank);
     if (c->metrics.linear != EX_LINEAR_OFF)
-        e.linear_bank = c->metrics.linear_bank
-            ? least(c->metrics.linear_bank, run->train.n) : run->train.n;
+        e.linear_bank = ex_probed(c, &run->train, &run->test);
     e.looked = run->test.n;
     e.part = 2 * c->top.batch; /* the longest part that split() makes is shorter */
     e.image = NN_NEW(a, float, pixels * (size_t)e.part);
     e.h = NN_NEW(a, float, (size_t)e.n * run->r);
     e.z = NN_NEW(a, float, (size_t)e.n * run->d);
-    int probed = e.linear_bank ? e.linear_bank + run->test.n : 0;
+    int probed = e.linear_bank ? e.linear_bank + data_labelled(&run->test) : 0;
     e.feature = NN_NEW(a, float, (size_t)most(e.n + e.bank, probed) * run->r);
     for (int i = 0; i < met_metric_count(); i++) {
         const met_metric *m = met_metric_at(i);
@@ -158,14 +169,17 @@ static double knn_of(ex_evaluator *e, double *online)
     float *query = e->feature + (size_t)e->bank * run->r;
     size_t mark = nn_arena_mark(&run->scratch);
 
+    if (!e->bank || !e->queries)
+        return NAN;
     features(e, NN_EVAL, &run->train, e->bank, e->feature, NULL);
-    features(e, NN_EVAL, &run->test, e->n, query, NULL);
+    features(e, NN_EVAL, &run->test, e->queries, query, NULL);
     double share = NAN;
-    if (!stopped(e) && all_finite(e->feature, (size_t)(e->bank + e->n) * (size_t)run->r))
+    if (!stopped(e)
+        && all_finite(e->feature, (size_t)(e->bank + e->queries) * (size_t)run->r))
         share = met_knn(&s, run->r, e->feature, run->train.label, e->bank, query,
-                        run->test.label, e->n, &run->scratch);
+                        run->test.label, e->queries, &run->scratch);
     if (run->probe.d && !stopped(e))
-        *online = met_online_test(&run->probe, query, run->test.label, e->n,
+        *online = met_online_test(&run->probe, query, run->test.label, e->queries,
                                   &run->scratch);
     nn_arena_rewind(&run->scratch, mark);
     return share;
@@ -175,6 +189,7 @@ double ex_linear(ex_evaluator *e)
 {
     ex_run *run = e->run;
     const data_images *train = &run->train, *test = &run->test;
+    const int judged = data_labelled(test);
     met_linear_settings s = ex_linear_settings(run->config, train->classes);
     float *of_test = e->feature + (size_t)e->linear_bank * run->r;
 
@@ -182,10 +197,10 @@ double ex_linear(ex_evaluator *e)
         return NAN;
     s.stop = e->stop;
     features(e, NN_EVAL, train, e->linear_bank, e->feature, NULL);
-    features(e, NN_EVAL, test, test->n, of_test, NULL);
+    features(e, NN_EVAL, test, judged, of_test, NULL);
     return stopped(e) ? NAN
         : met_linear(&s, run->r, e->feature, train->label, e->linear_bank, of_test,
-                     test->label, test->n, &run->scratch);
+                     test->label, judged, &run->scratch);
 }
 
 /* Pixels in 0 .. 1 again. */
@@ -402,15 +417,16 @@ double ex_raw_pixel_knn(ex_evaluator *e)
     nn_arena *a = &run->scratch;
     const data_images *train = &run->train, *test = &run->test;
     size_t mark = nn_arena_mark(a);
-    int pixels = (int)data_raw_count(train), bank = raw_bank(train, e->bank, e->n);
+    int pixels = (int)data_raw_count(train), bank = raw_bank(train, e->bank, e->queries);
     const met_knn_settings s = { .k = least(e->knn_k, bank),
                                  .temperature = run->config->metrics.knn_t,
                                  .classes = train->classes };
 
-    if (stopped(e))
+    if (stopped(e) || !e->bank || !e->queries)
         return NAN;
-    const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, e->n, a);
-    double share = met_knn(&s, pixels, x, train->label, bank, q, test->label, e->n, a);
+    const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, e->queries, a);
+    double share = met_knn(&s, pixels, x, train->label, bank, q, test->label, e->queries,
+                           a);
     nn_arena_rewind(a, mark);
     return share;
 }
@@ -422,14 +438,15 @@ double ex_raw_pixel_linear(ex_evaluator *e)
     const data_images *train = &run->train, *test = &run->test;
     met_linear_settings s = ex_linear_settings(run->config, train->classes);
     size_t mark = nn_arena_mark(a);
+    const int judged = data_labelled(test);
     int pixels = (int)data_raw_count(train),
-        bank = raw_bank(train, e->linear_bank, test->n);
+        bank = raw_bank(train, e->linear_bank, judged);
 
     if (!e->linear_bank || stopped(e))
         return NAN;
     s.stop = e->stop;
-    const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, test->n, a);
-    double share = met_linear(&s, pixels, x, train->label, bank, q, test->label, test->n,
+    const float *x = raw_pixels(train, bank, a), *q = raw_pixels(test, judged, a);
+    double share = met_linear(&s, pixels, x, train->label, bank, q, test->label, judged,
                               a);
     nn_arena_rewind(a, mark);
     return share;

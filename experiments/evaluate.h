@@ -24,6 +24,7 @@ typedef struct ex_figures {
 typedef struct ex_evaluator {
     ex_run *run;
     int n, bank, part;                  /* held-out images, bank, most images at a time */
+    int queries;                        /* of the n: those with a label, which come first */
     int k, knn_k;
     int linear_bank;                    /* 0: no linear probe in this run */
     int looked;                         /* held-out images whose codes are looked at: all,
@@ -39,7 +40,7 @@ ex_evaluator ex_evaluator_new(ex_run *run);
 /* Measures the network as it is.  Metrics of z and h: held-out images without
  * augmentation, BatchNorm with the statistics of batches of about the training batch, as
  * in training, and nothing updated.  kNN: h with running statistics, bank and queries
- * alike.
+ * alike, of images with a label; NaN when one side has none.
  * figures keep their memory between calls (the forever arena).  0: e->stop was set, and
  * the figures mean nothing. */
 int ex_evaluate(ex_evaluator *e, double loss, ex_figures *f);
@@ -70,8 +71,8 @@ void ex_evaluator_codes(ex_evaluator *e, const data_images *d, ex_coded_act *see
 double ex_raw_pixel_knn(ex_evaluator *e);
 
 /* The linear probe of h with running statistics: it learns from the first linear_bank
- * training images without augmentation and is judged on all held-out ones, whatever
- * metrics.samples is.  NaN without a probe, or when e->stop was set.  ex_evaluate leaves
+ * training images without augmentation and is judged on all held-out ones with a label,
+ * whatever metrics.samples is.  NaN without a probe, or when e->stop was set.  ex_evaluate leaves
  * it out (NaN), as not every evaluation has one; ex_evaluate_untrained has it. */
 double ex_linear(ex_evaluator *e);
 
@@ -86,6 +87,13 @@ typedef struct ex_baselines {
 
 /* The protocol of the linear probe that a configuration asks for. */
 met_linear_settings ex_linear_settings(const ex_config *c, int classes);
+
+/* Training images that a linear probe learns from: with a label, and 0 when no held-out
+ * image has one. */
+int ex_probed(const ex_config *c, const data_images *train, const data_images *test);
+
+/* The share that guessing gets right; NaN when there are no labels to guess. */
+double ex_chance(const data_images *d);
 
 /* The index of a metric in ex_figures; -1 when there is none of this name. */
 int ex_metric_index(const char *name);

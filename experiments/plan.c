@@ -273,7 +273,8 @@ static void rehearse_evaluation(rehearsal *r)
 {
     const ex_metrics *m = &r->plan->config->metrics;
     const ex_run *run = &r->run;
-    int n = least(m->samples, run->test.n), bank = least(m->bank, run->train.n);
+    int n = least(m->samples, run->test.n);
+    int bank = least(m->bank, data_labelled(&run->train));
     int bends[] = { run->d, run->r, QUERIES }, low = most(n / 4, 2);
     int voters = least(bank, m->knn_k), first = least(bank, most(m->knn_k, ROWS));
     curve metrics = {0}, raw = {0};
@@ -300,12 +301,10 @@ static void rehearse_evaluation(rehearsal *r)
 /* Training images of the linear probe; 0: the run has none. */
 static int probed(const rehearsal *r)
 {
-    const ex_metrics *m = &r->plan->config->metrics;
-    int all = r->run.train.n;
+    const ex_config *c = r->plan->config;
 
-    if (m->linear == EX_LINEAR_OFF)
-        return 0;
-    return m->linear_bank ? least(m->linear_bank, all) : all;
+    return c->metrics.linear == EX_LINEAR_OFF
+        ? 0 : ex_probed(c, &r->run.train, &r->run.test);
 }
 
 /* The scratch of a linear probe on n rows of d features, all of them 0: memory does not
@@ -368,7 +367,8 @@ static void rehearse_linear(rehearsal *r)
 
     if (!n)
         return;
-    double pixels = lines(4.0 * n * d) + lines(4.0 * test->n * d) + probe_scratch(r, d);
+    double pixels = lines(4.0 * n * d) + lines(4.0 * data_labelled(test) * d)
+                    + probe_scratch(r, d);
     r->metrics_scratch = larger(r->metrics_scratch, pixels);
     r->metrics_scratch = larger(r->metrics_scratch, probe_scratch(r, r->run.r));
 }
@@ -467,11 +467,12 @@ static void add_codes(const rehearsal *r, int batch, ex_peaks *p)
 static ex_peaks peaks_at(const rehearsal *r, int batch)
 {
     const ex_metrics *m = &r->plan->config->metrics;
-    int n = least(m->samples, r->run.test.n), bank = least(m->bank, r->run.train.n);
+    int n = least(m->samples, r->run.test.n);
+    int bank = least(m->bank, data_labelled(&r->run.train));
     int part = most(batch, most(longest_part(n, batch), longest_part(bank, batch)));
     if (probed(r))
         part = most(part, most(longest_part(probed(r), batch),
-                               longest_part(r->run.test.n, batch)));
+                               longest_part(data_labelled(&r->run.test), batch)));
     double batches, buffers, saving;
     ex_peaks p;
 
@@ -656,6 +657,7 @@ static nn_status measure(ex_plan *p, nn_err *err)
     ex_saver_new(&run);
     brief.n = least(e.n, p->config->top.batch);
     brief.bank = least(e.bank, p->config->top.batch);
+    brief.queries = least(e.queries, brief.n);
     brief.k = least(e.k, brief.n - 1);
     brief.knn_k = least(e.knn_k, brief.bank);
     brief.linear_bank = 0;

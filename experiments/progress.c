@@ -147,6 +147,20 @@ static void print_spread(const ex_progress *p, const ex_run *run, const ex_evalu
             BOLD(p), p->linear ? "   linear" : "", PLAIN(p));
 }
 
+static void print_knn(const ex_progress *p, const ex_run *run, const ex_baselines *b)
+{
+    const int labelled = data_labelled(&run->train);
+
+    if (labelled < run->train.n)
+        fprintf(p->out, "kNN and probes learn from the %d training images with a label\n",
+                labelled);
+    fprintf(
+        p->out,
+        "kNN without training: chance %.1f %%, raw pixels %.1f %%, untrained network"
+        " %.1f %%\n",
+        100.0 / run->train.classes, 100 * b->raw_pixel_knn, 100 * b->untrained_knn);
+}
+
 void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
                            const ex_baselines *b, const ex_figures *f)
 {
@@ -156,11 +170,13 @@ void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator
     p->start = ex_seconds();
     if (!p->out)
         return;
-    fprintf(
-        p->out,
-        "\nkNN without training: chance %.1f %%, raw pixels %.1f %%, untrained network"
-        " %.1f %%\n",
-        100.0 / run->train.classes, 100 * b->raw_pixel_knn, 100 * b->untrained_knn);
+    fputc('\n', p->out);
+    if (!e->bank || !e->queries)
+        fprintf(p->out, "no kNN and no probes: of %d training and %d held-out images %d and"
+                " %d have a label\n", run->train.n, run->test.n,
+                data_labelled(&run->train), data_labelled(&run->test));
+    else
+        print_knn(p, run, b);
     if (p->linear)
         fprintf(p->out, "linear probe without training: raw pixels %.1f %%, untrained"
                 " network %.1f %%\n", 100 * b->raw_pixel_linear,
@@ -197,6 +213,13 @@ void ex_progress_step(ex_progress *p, const ex_run *run, const data_batch *b, do
 /* Widths between loss and images/s, without and with a codebook, and of the probe. */
 enum { SPREAD = 51, CODES = 59, LINEAR = 9 };
 
+/* "41.2 %", or "-" where no image has a label. */
+static const char *share_text(double share, char *out, size_t size)
+{
+    snprintf(out, size, isnan(share) ? "-" : "%.1f %%", 100 * share);
+    return out;
+}
+
 static void spread_columns(const ex_progress *p, const ex_epoch *e, const ex_figures *f,
                            const char *colour)
 {
@@ -208,8 +231,8 @@ static void spread_columns(const ex_progress *p, const ex_epoch *e, const ex_fig
         snprintf(std, sizeof std, "%.2f", f->z[at_std]);
     if (at_rank >= 0)
         snprintf(rank, sizeof rank, "%.2f", f->z[at_rank]);
-    snprintf(knn, sizeof knn, "%.1f %%", 100 * f->knn);
-    if (e->epoch > 0)
+    share_text(f->knn, knn, sizeof knn);
+    if (e->epoch > 0 && !isnan(f->knn))
         snprintf(gain, sizeof gain, "%+.1f", 100 * (f->knn - p->untrained_knn));
     fprintf(p->out, "%4s %s%s%s  %6s  %6s  %12s", std, colour,
             gauge(p, at_std >= 0 ? f->z[at_std] : 0, GAUGE, cells), PLAIN(p), rank, knn,
@@ -232,7 +255,7 @@ static void code_columns(const ex_progress *p, const ex_figures *f, const char *
     char used[16], knn[16], cells[4 * GAUGE + 1];
 
     snprintf(used, sizeof used, "%.1f %%", 100 * usage);
-    snprintf(knn, sizeof knn, "%.1f %%", 100 * f->knn);
+    share_text(f->knn, knn, sizeof knn);
     fprintf(p->out, "%7s %s%s%s  %10.1f  %10.3f  %7.2f  %6s", used, colour,
             gauge(p, usage, GAUGE, cells), PLAIN(p),
             of_codes(&f->codes, "code/perplexity"),

@@ -34,11 +34,21 @@ void ex_run_probe(ex_run *run, const nn_node *h, const data_batch *b, int n,
                   nn_arena *scratch)
 {
     size_t mark = nn_arena_mark(scratch);
+    const uint32_t labelled = (uint32_t)data_labelled(&run->train);
+    const size_t r = (size_t)run->r;
     uint16_t *label = NN_NEW(scratch, uint16_t, n);
+    const float *from = h->val;
+    float *to = run->train.unlabelled ? NN_NEW(scratch, float, r * (size_t)n) : NULL;
+    int rows = 0;
 
-    for (int i = 0; i < n; i++)
-        label[i] = run->train.label[b->index[i]];
-    met_online_step(&run->probe, h->val, label, n, scratch);
+    for (int i = 0; i < n; i++) {
+        if (b->index[i] >= labelled)
+            continue;
+        if (to)
+            memcpy(to + (size_t)rows * r, from + (size_t)i * r, sizeof *to * r);
+        label[rows++] = run->train.label[b->index[i]];
+    }
+    met_online_step(&run->probe, to ? to : from, label, rows, scratch);
     nn_arena_rewind(scratch, mark);
 }
 
@@ -124,7 +134,7 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
         nn_store_follow(&run->store, 0);
     }
     run->network = run->store.count;
-    if (c->metrics.online)
+    if (c->metrics.online && data_labelled(&run->train) && data_labelled(&run->test))
         add_probe(run);
     if (c->quantiser.kind)
         run->codes = ex_codes_of(&run->store, ssl_objective_quantiser(&run->objective));

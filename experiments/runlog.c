@@ -151,8 +151,13 @@ static json_t *snapshot_head(const ex_run *run, int points)
         if (names && !names[i])
             break;
     }
+    const int labelled = data_labelled(&run->test);
+    const int none = (int)json_array_size(classes);     /* the class of those without */
+    if (labelled < points)
+        json_array_append_new(classes, json_string("(no label)"));
     for (int i = 0; i < points; i++)
-        json_array_append_new(label, json_integer(run->test.label[i]));
+        json_array_append_new(label,
+                              json_integer(i < labelled ? run->test.label[i] : none));
     return json_pack("{s:o, s:o, s:o}", "classes", classes, "label", label, "pairs",
                      pairs(run));
 }
@@ -252,7 +257,7 @@ void ex_log_baseline(ex_log *l, const ex_baselines *b, const ex_evaluator *e)
     }
     json_object_set_new(l->status, "reference", ideal);
     json_object_set_new(l->status, "baseline", json_pack(
-        "{s:f, s:o, s:o, s:o, s:o}", "chance", 1.0 / l->run->train.classes,
+        "{s:o, s:o, s:o, s:o, s:o}", "chance", number(ex_chance(&l->run->train)),
         "raw_pixel_knn", number(b->raw_pixel_knn), "untrained_knn",
         number(b->untrained_knn), "raw_pixel_linear", number(b->raw_pixel_linear),
         "untrained_linear", number(b->untrained_linear)));
