@@ -145,15 +145,20 @@ static void fails_with(int limit, const char *text)
     ck_assert_uint_eq(nn_arena_mark(&arena), 0);        /* nothing is left lying about */
 }
 
-static void is_record(const data_images *d, int i, int file, int record)
+static void is_pixels(const data_images *d, int i, int file, int record)
 {
-    ck_assert_int_eq(d->label[i], label_at(file, record));
     for (int row = 0; row < SIDE; row++)
         for (int column = 0; column < SIDE; column++)
             for (int channel = 0; channel < 3; channel++)
                 ck_assert_int_eq(
                     d->pixel[((size_t)(i * SIDE + row) * SIDE + column) * 3 + channel],
                     pixel_at(file, record, channel, row, column));
+}
+
+static void is_record(const data_images *d, int i, int file, int record)
+{
+    ck_assert_int_eq(d->label[i], label_at(file, record));
+    is_pixels(d, i, file, record);
 }
 
 /* ---- good files ---- */
@@ -237,6 +242,192 @@ START_TEST(records_behind_the_limit_are_not_read)
     nn_arena_reset(&arena);
     fails_with(3, "%s/data_batch_1.bin: label 10 of record 2 is outside 0..9; "
                "replace the file");
+}
+END_TEST
+
+/* ---- a choice of batches ---- */
+
+START_TEST(any_batches_are_read_in_the_order_told)
+{
+    data_settings s = settings(RECORDS + 2, 1);
+    char where[256];
+    const data_source *set = data_source_find("cifar10");
+
+    s.batches = " 4, 2 ";
+    for (int i = 0; i < 5; i++)
+        if (i != 1 && i != 3)
+            remove(path_of(files[i]));
+    ck_assert_int_eq(set->present(&s, where, sizeof where), 1);
+    ck_assert_msg(data_load(&s, 0, &arena, &train, &test, &err) == NN_OK, "%s", err.text);
+    ck_assert_int_eq(train.n, RECORDS + 2);
+    is_record(&train, 0, 3, 0);
+    is_record(&train, RECORDS - 1, 3, RECORDS - 1);
+    is_record(&train, RECORDS + 1, 1, 1);
+    nn_arena_reset(&arena);
+    s.limit = 0;
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_OK);
+    ck_assert_int_eq(train.n, 2 * RECORDS);
+    nn_arena_reset(&arena);
+    s.batches = "1,2";
+    ck_assert_int_eq(set->present(&s, where, sizeof where), 0);
+}
+END_TEST
+
+START_TEST(what_is_no_choice_of_batches_is_refused)
+{
+    static const char *const bad[] = { "0", "6", "1,", "1,1", "1 2", "a", ",1", "12",
+                                       "1,2,3,4,5,1" };
+    data_settings s = settings(0, 0);
+    char want[256];
+
+    for (size_t i = 0; i < NN_COUNT(bad); i++) {
+        s.batches = bad[i];
+        snprintf(want, sizeof want, "data.batches: '%s' is no choice of 1 to 5, each once, "
+                 "as in 1,3", bad[i]);
+        ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_ECONFIG);
+        ck_assert_str_eq(err.text, want);
+    }
+}
+END_TEST
+
+/* ---- CIFAR-100 ---- */
+
+enum { RECORD100 = 2 + 3 * PLANE };
+
+/* `records` of them, the rest a hole; coarse and fine label of the first are 3 and 42. */
+static void make_hundred(const char *file, int records)
+{
+    FILE *f = fopen(path_of(file), "wb");
+    uint8_t bytes[RECORD100] = { 3, 42 };
+
+    ck_assert_ptr_nonnull(f);
+    for (int i = 0; i < 3 * PLANE; i++)
+        bytes[2 + i] = pixel_at(7, 0, i / PLANE, i % PLANE / SIDE, i % SIDE);
+    ck_assert_uint_eq(fwrite(bytes, RECORD100, 1, f), 1);
+    ck_assert_int_eq(ftruncate(fileno(f), (off_t)records * RECORD100), 0);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void make_hundred_folder(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/fullrank-cifar-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    unsetenv("FULLRANK_DATA");
+    make_hundred("train.bin", 50000);
+    make_hundred("test.bin", 10000);
+}
+
+static void drop_hundred_folder(void)
+{
+    remove(path_of("train.bin"));
+    remove(path_of("test.bin"));
+    drop_folder();
+}
+
+static nn_status load_hundred(int labels, int limit)
+{
+    data_settings s = settings(limit, 1);
+    s.name = "cifar100";
+    s.labels = labels;
+    err.text[0] = 0;
+    return data_load(&s, 0, &arena, &train, &test, &err);
+}
+
+START_TEST(a_hundred_classes_are_twenty_groups)
+{
+    ck_assert_msg(load_hundred(DATA_FINE, 2) == NN_OK, "%s", err.text);
+    ck_assert_int_eq(train.n, 2);
+    ck_assert_int_eq(train.classes, 100);
+    ck_assert_int_eq(train.label[0], 42);
+    ck_assert_str_eq(train.names[42], "leopard");
+    ck_assert_str_eq(train.names[99], "worm");
+    ck_assert_ptr_null(train.names[100]);
+    is_pixels(&train, 0, 7, 0);
+    is_pixels(&test, 0, 7, 0);
+    nn_arena_reset(&arena);
+    ck_assert_int_eq(load_hundred(DATA_COARSE, 2), NN_OK);
+    ck_assert_int_eq(train.classes, 20);
+    ck_assert_int_eq(train.label[0], 3);
+    ck_assert_str_eq(train.names[3], "food_containers");
+    ck_assert_str_eq(test.names[19], "vehicles_2");
+    ck_assert_ptr_null(train.names[20]);
+    nn_arena_reset(&arena);
+    ck_assert_int_eq(load_hundred(DATA_FINE, 0), NN_OK);
+    ck_assert_int_eq(train.n, 50000);
+}
+END_TEST
+
+static void hundred_fails_with(int labels, const char *format)
+{
+    char want[1024];
+
+    ck_assert_int_eq(load_hundred(labels, 1), NN_EDATA);
+    snprintf(want, sizeof want, format, folder);
+    ck_assert_str_eq(err.text, want);
+    ck_assert_uint_eq(nn_arena_mark(&arena), 0);
+}
+
+START_TEST(either_label_of_a_record_can_be_wrong)
+{
+    FILE *f = fopen(path_of("train.bin"), "r+b");
+    fputc(20, f);
+    fputc(100, f);
+    fclose(f);
+    hundred_fails_with(DATA_FINE, "%s/train.bin: label 100 of record 0 is outside 0..99; "
+                       "replace the file");
+    hundred_fails_with(DATA_COARSE, "%s/train.bin: label 20 of record 0 is outside 0..19; "
+                       "replace the file");
+}
+END_TEST
+
+START_TEST(files_of_the_other_set_are_known)
+{
+    data_settings s = settings(1, 1);
+    char want[512];
+
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_EDATA);
+    snprintf(want, sizeof want, "%s: holds the files of cifar100, not of cifar10; set "
+             "data.name to cifar100, or name another folder", folder);
+    ck_assert_str_eq(err.text, want);
+    make_file(0);
+    make_file(TEST);
+    snprintf(want, sizeof want, "%s", path_of(files[TEST]));
+    ck_assert_int_eq(rename(want, path_of("test.bin")), 0);
+    hundred_fails_with(DATA_FINE, "%s/test.bin: has the size of data_batch_1.bin of "
+                       "cifar10; replace the file, or set data.name to cifar10");
+    make_hundred(files[0], 10000);
+    fails_with(1, "%s/data_batch_1.bin: has the size of test.bin of cifar100; replace the "
+               "file, or set data.name to cifar100");
+}
+END_TEST
+
+START_TEST(an_archive_is_to_be_unpacked)
+{
+    remove(path_of("train.bin"));
+    remove(path_of("test.bin"));
+    FILE *f = fopen(path_of("cifar-100-binary.tar.gz"), "wb");
+    fclose(f);
+    load_hundred(DATA_FINE, 1);
+    remove(path_of("cifar-100-binary.tar.gz"));
+    char want[512];
+    snprintf(want, sizeof want, "%s/cifar-100-binary.tar.gz: the archive of cifar100 is not "
+             "read; unpack it with `tar -xzf cifar-100-binary.tar.gz` there", folder);
+    ck_assert_str_eq(err.text, want);
+    load_hundred(DATA_FINE, 1);
+    snprintf(want, sizeof want, "data set cifar100: no files found; looked in "
+             "%s/cifar-100-binary, %s/cifar100, %s; put train.bin and test.bin (CIFAR-100's "
+             "binary version, unpacked) into a folder and name it in data.dir or "
+             "$FULLRANK_DATA", folder, folder, folder);
+    ck_assert_str_eq(err.text, want);
+}
+END_TEST
+
+START_TEST(a_pipe_is_refused_and_not_waited_for)
+{
+    remove(path_of("train.bin"));
+    ck_assert_int_eq(mkfifo(path_of("train.bin"), 0600), 0);
+    hundred_fails_with(DATA_FINE, "%s/train.bin: not a regular file; put the data set's "
+                       "file in its place");
 }
 END_TEST
 
@@ -483,6 +674,7 @@ Suite *suite_cifar(void)
     Suite *s = suite_create("cifar");
     TCase *good = tcase_create("files"), *bad = tcase_create("broken files");
     TCase *real = tcase_create("real set");
+    TCase *hundred = tcase_create("CIFAR-100");
 
     tcase_add_checked_fixture(good, make_folder, drop_folder);
     tcase_add_test(good, planes_become_channels_of_a_pixel);
@@ -493,7 +685,17 @@ Suite *suite_cifar(void)
     tcase_add_loop_test(good, files_are_found_in_the_folder_or_in_one_named_after_the_set,
                         0, 3);
     tcase_add_test(good, the_environment_comes_before_the_config);
+    tcase_add_test(good, any_batches_are_read_in_the_order_told);
+    tcase_add_test(good, what_is_no_choice_of_batches_is_refused);
     suite_add_tcase(s, good);
+
+    tcase_add_checked_fixture(hundred, make_hundred_folder, drop_hundred_folder);
+    tcase_add_test(hundred, a_hundred_classes_are_twenty_groups);
+    tcase_add_test(hundred, either_label_of_a_record_can_be_wrong);
+    tcase_add_test(hundred, files_of_the_other_set_are_known);
+    tcase_add_test(hundred, an_archive_is_to_be_unpacked);
+    tcase_add_test(hundred, a_pipe_is_refused_and_not_waited_for);
+    suite_add_tcase(s, hundred);
 
     tcase_add_checked_fixture(bad, make_folder, drop_folder);
     tcase_add_test(bad, an_empty_folder_says_how_to_get_the_set);

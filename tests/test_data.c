@@ -567,6 +567,170 @@ START_TEST(a_label_outside_the_classes_is_refused)
 }
 END_TEST
 
+/* ---- EMNIST and KMNIST ---- */
+
+/* Mean and deviation over all training pixels, per channel, in exact integers. */
+static void measure(const data_images *d, int channel, double *mean, double *deviation)
+{
+    uint64_t sum = 0, square = 0, n = (uint64_t)d->n * d->h * d->w;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t v = d->pixel[i * d->c + channel];
+        sum += v;
+        square += v * v;
+    }
+    *mean = (double)sum / n / 255;
+    *deviation = sqrt((double)square / n / 255 / 255 - *mean * *mean);
+}
+
+/* Files of `emnist`, prefix and all, with labels from `first` on. */
+static void make_emnist(const char *split, int first)
+{
+    static const char *const kind[] = { "train-images-idx3", "train-labels-idx1",
+                                        "test-images-idx3", "test-labels-idx1" };
+    uint8_t bytes[ROOM];
+    char name[128];
+
+    for (int k = 0; k < 4; k++) {
+        int n = k < 2 ? TRAIN : TEST;
+        size_t size = k % 2 ? labels_file(bytes, n) : images_file(bytes, n);
+        for (int i = 0; i < n && k % 2; i++)
+            bytes[8 + i] = (uint8_t)(bytes[8 + i] + first);
+        snprintf(name, sizeof name, "emnist-%s-%s-ubyte%s", split, kind[k],
+                 k ? ".gz" : "");
+        if (k)
+            write_gz(name, bytes, size);
+        else
+            write_raw(name, bytes, size);
+    }
+}
+
+static data_settings emnist(int split)
+{
+    data_settings s = settings("emnist", folder);
+    s.split = split;
+    err.text[0] = 0;
+    return s;
+}
+
+START_TEST(emnist_is_put_upright_unless_asked_not_to)
+{
+    data_settings s = emnist(DATA_AUTO);
+
+    make_emnist("balanced", 0);
+    for (s.upright = 1; s.upright >= 0; s.upright--) {
+        ck_assert_msg(data_load(&s, 0, &arena, &train, &test, &err) == NN_OK, "%s",
+                      err.text);
+        for (int i = 0; i < TRAIN; i++)
+            for (int k = 0; k < SIDE * SIDE; k++) {
+                int there = s.upright ? k % SIDE * SIDE + k / SIDE : k;
+                ck_assert_int_eq(data_pixel_at(&train, i)[k], pixel_at(i, there));
+            }
+    }
+    ck_assert_int_eq(train.classes, 47);
+    ck_assert_str_eq(train.names[10], "A");
+    ck_assert_str_eq(train.names[46], "t");
+    ck_assert_ptr_null(train.names[47]);
+}
+END_TEST
+
+START_TEST(every_split_of_emnist_has_its_classes)
+{
+    static const struct { const char *name; int classes; const char *last; } split[] = {
+        { NULL, 0, NULL }, { "balanced", 47, "t" }, { "byclass", 62, "z" },
+        { "bymerge", 47, "t" }, { "letters", 26, "Z" }, { "digits", 10, "9" },
+        { "mnist", 10, "9" }
+    };
+    data_settings s = emnist(_i);
+    double mean, deviation;
+    char where[256];
+
+    ck_assert_int_eq(data_source_find("emnist")->present(&s, where, sizeof where), 0);
+    make_emnist(split[_i].name, _i == DATA_LETTERS);
+    ck_assert_int_eq(data_source_find("emnist")->present(&s, where, sizeof where), 1);
+    ck_assert_msg(data_load(&s, 0, &arena, &train, &test, &err) == NN_OK, "%s", err.text);
+    ck_assert_int_eq(train.classes, split[_i].classes);
+    ck_assert_str_eq(train.names[train.classes - 1], split[_i].last);
+    ck_assert_ptr_null(train.names[train.classes]);
+    for (int i = 0; i < TRAIN; i++)
+        ck_assert_int_eq(train.label[i], i % 10);
+    measure(&train, 0, &mean, &deviation);
+    /* numbers below 1, rounded to float once */
+    ck_assert_double_eq_tol(train.mean[0], mean, 1e-7);
+    ck_assert_double_eq_tol(train.std[0], deviation, 1e-7);
+    ck_assert_float_eq(test.mean[0], train.mean[0]);
+}
+END_TEST
+
+START_TEST(labels_of_letters_count_from_one)
+{
+    data_settings s = emnist(DATA_LETTERS);
+    char want[512];
+
+    make_emnist("letters", 0);
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_EDATA);
+    snprintf(want, sizeof want, "%s/emnist-letters-train-labels-idx1-ubyte.gz: label 0 of "
+             "image 0 is outside 1..26; replace the file", folder);
+    ck_assert_str_eq(err.text, want);
+}
+END_TEST
+
+START_TEST(emnist_says_what_it_has_and_what_is_missing)
+{
+    data_settings s = emnist(DATA_TRAIN);
+    char want[1024];
+
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_ECONFIG);
+    ck_assert_str_eq(err.text, "data.split: emnist has balanced, byclass, bymerge, "
+                     "letters, digits and mnist; choose one of them");
+    s = emnist(DATA_DIGITS);
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_EDATA);
+    snprintf(want, sizeof want, "data set emnist: no files found; looked in %s/emnist, "
+             "%s/gzip, %s; put emnist-digits-train-images-idx3-ubyte.gz and its three "
+             "companions into a folder and name it in data.dir or $FULLRANK_DATA",
+             folder, folder, folder);
+    ck_assert_str_eq(err.text, want);
+    write_raw("gzip.zip", (const uint8_t *)"", 0);
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_EDATA);
+    snprintf(want, sizeof want, "%s/gzip.zip: the archive of emnist is not read; unpack it "
+             "with `unzip gzip.zip` there", folder);
+    ck_assert_str_eq(err.text, want);
+}
+END_TEST
+
+START_TEST(kmnist_is_measured)
+{
+    data_settings s = settings("kmnist", folder);
+    double mean, deviation;
+
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_OK);
+    is_the_made_set();
+    ck_assert_str_eq(train.names[9], "wo");
+    measure(&train, 0, &mean, &deviation);
+    ck_assert_double_eq_tol(train.mean[0], mean, 1e-7);         /* rounded to float */
+    ck_assert_double_eq_tol(train.std[0], deviation, 1e-7);
+}
+END_TEST
+
+START_TEST(a_pipe_in_place_of_a_file_is_refused_and_not_waited_for)
+{
+    unlink(path_of(files[1]));
+    ck_assert_int_eq(mkfifo(path_of(files[1]), 0600), 0);
+    fails_with(
+        "%s/train-labels-idx1-ubyte.gz: not a regular file; put the data set's file in "
+        "its place");
+}
+END_TEST
+
+START_TEST(files_packed_with_xz_are_to_be_unpacked)
+{
+    for (int k = 0; k < 4; k++)
+        unlink(path_of(files[k]));
+    write_raw("train-images-idx3-ubyte.xz", (const uint8_t *)"", 0);
+    fails_with("%s/train-images-idx3-ubyte.xz: packed with xz, which is not read; unpack "
+               "it and its companions with `xz -d`");
+}
+END_TEST
+
 /* ---- the list ---- */
 
 START_TEST(every_set_says_what_it_is)
@@ -590,19 +754,6 @@ START_TEST(an_unknown_set_names_the_nearest)
                      "'fashion-mnist'?");
 }
 END_TEST
-
-/* Mean and deviation over all training pixels, per channel, in exact integers. */
-static void measure(const data_images *d, int channel, double *mean, double *deviation)
-{
-    uint64_t sum = 0, square = 0, n = (uint64_t)d->n * d->h * d->w;
-    for (uint64_t i = 0; i < n; i++) {
-        uint64_t v = d->pixel[i * d->c + channel];
-        sum += v;
-        square += v * v;
-    }
-    *mean = (double)sum / n / 255;
-    *deviation = sqrt((double)square / n / 255 / 255 - *mean * *mean);
-}
 
 START_TEST(fashion_mnist_has_the_published_counts_and_moments)
 {
@@ -811,6 +962,10 @@ Suite *suite_data(void)
     tcase_add_test(good, the_environment_names_the_folder_or_its_parent);
     tcase_add_test(good, a_folder_named_after_another_set_is_not_taken);
     tcase_add_test(good, an_incomplete_folder_gives_way_to_a_complete_one);
+    tcase_add_test(good, emnist_is_put_upright_unless_asked_not_to);
+    tcase_add_loop_test(good, every_split_of_emnist_has_its_classes, DATA_BALANCED,
+                        DATA_MNIST + 1);
+    tcase_add_test(good, kmnist_is_measured);
     suite_add_tcase(s, good);
 
     tcase_add_checked_fixture(bad, make_folder, drop_folder);
@@ -830,6 +985,10 @@ Suite *suite_data(void)
     tcase_add_test(bad, a_header_that_claims_a_little_too_much_or_too_little_is_refused);
     tcase_add_test(bad, images_and_labels_must_be_as_many);
     tcase_add_test(bad, a_label_outside_the_classes_is_refused);
+    tcase_add_test(bad, a_pipe_in_place_of_a_file_is_refused_and_not_waited_for);
+    tcase_add_test(bad, files_packed_with_xz_are_to_be_unpacked);
+    tcase_add_test(bad, labels_of_letters_count_from_one);
+    tcase_add_test(bad, emnist_says_what_it_has_and_what_is_missing);
     suite_add_tcase(s, bad);
 
     tcase_add_test(sets, every_set_says_what_it_is);
