@@ -4,9 +4,7 @@
 #include "nn/arena.h"
 #include "nn/base.h"
 
-/* Matrices as NumPy's files (.npy, "NumPy format version 1.0" and later): eight bytes
- * "\x93NUMPY" and the version, the length of a header, a header that is a literal of
- * Python, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }", and the numbers.
+/* Matrices as NumPy's files (.npy), whose header data/npy.h reads.
  *
  * What is read: float32 or float64 of either byte order, rows one after the other (C
  * order), two dimensions.  float64 is rounded to float32; beyond its range that is an

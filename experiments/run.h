@@ -62,8 +62,8 @@ typedef struct ex_terms {
 void ex_terms_add(ex_terms *sums, const ssl_terms *terms);
 
 /* One step of the online probe (spec 11.3) on h of view 1 of the first n images of a
- * batch, with their labels.  Its state lies in buffers probe.* of the store, so checkpoints and
- * weights_sha256 have it. */
+ * batch, of those that have a label.  Its state lies in buffers probe.* of the store, so
+ * checkpoints and weights_sha256 have it.  A set without labels has no probe. */
 void ex_run_probe(ex_run *run, const nn_node *h, const data_batch *b, int n,
                   nn_arena *scratch);
 
