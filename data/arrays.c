@@ -17,7 +17,8 @@
  *   x_test or test_images                   as x_train
  *   y_test or test_labels
  *
- * Without labels a part is unlabelled.  Classes are the values that occur in either array
+ * Without labels a part is unlabelled, and so is an image whose label is -1; those come
+ * last.  Classes are the values that occur in either array
  * of labels, in increasing order, and are called by them.  Without a test part every image
  * goes where a hash of its bytes sends it (data.test_share): the same images to the same
  * part, whatever their order, and equal images together. */
@@ -30,6 +31,7 @@ static const char *const spelling[ARRAYS][SPELLINGS] = {
 };
 
 enum {
+    NO_LABEL = -1,
     MOST_SIDE = 1 << 14,
     MOST_NUMBERS = 1 << 26 /* of one image or vector */
 };
@@ -321,7 +323,8 @@ static nn_status read_integers(set *s, data_array *y, int64_t *out)
             return nn_fail(s->err, NN_EDATA, "%s: label %llu of image %d is no class; save "
                            "the number of a class for each image", y->name,
                            (unsigned long long)out[i], i);
-        NN_TRY(see(s, y, out[i]));
+        if (out[i] != NO_LABEL)
+            NN_TRY(see(s, y, out[i]));
     }
     return NN_OK;
 }
@@ -358,17 +361,40 @@ static const char *const *names_of(const set *s)
     return name;
 }
 
+/* Images without a label go behind the others; order stays. */
+static void labelled_first(set *s, part *p, const int64_t *value)
+{
+    const int n = p->d->n;
+    uint32_t *row = NN_NEW(s->arena, uint32_t, n), *from = NN_NEW(s->arena, uint32_t, n);
+    int at = 0;
+
+    for (int without = 0; without <= 1; without++) {
+        for (int i = 0; i < n; i++)
+            if ((value[p->from[i]] == NO_LABEL) == without) {
+                row[at] = p->row[i];
+                from[at++] = p->from[i];
+            }
+        p->d->unlabelled = without ? p->d->unlabelled : n - at;
+    }
+    p->row = row;
+    p->from = from;
+    if (p->d->unlabelled)
+        p->d->row = row;
+}
+
 /* A class at least, also where nothing has a label. */
-static void label(set *s, const part *p, const int64_t *value)
+static void label(set *s, part *p, const int64_t *value)
 {
     data_images *d = p->d;
-    uint16_t *class = NN_NEW0(s->arena, uint16_t, d->n + 1);
+    uint16_t *class = NN_NEW0(s->arena, uint16_t, d->n);
 
-    for (int i = 0; i < d->n && value; i++)
+    d->unlabelled = d->n;
+    if (value)
+        labelled_first(s, p, value);
+    for (int i = 0; i < data_labelled(d); i++)
         class[i] = (uint16_t)place(s, value[p->from[i]]);
     d->label = class;
     d->classes = s->classes ? s->classes : 1;
-    d->unlabelled = value ? 0 : d->n;
 }
 
 /* ---- the set ---- */

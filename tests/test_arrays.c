@@ -216,6 +216,28 @@ START_TEST(pictures_without_labels_are_unlabelled)
 }
 END_TEST
 
+START_TEST(images_labelled_minus_one_have_none_and_come_last)
+{
+    static const int8_t label[] = { -1, 5, -1, -7, 5, 5 };
+    static const int from[] = { 1, 3, 4, 0, 2 }, class[] = { 1, 0, 1 };
+    static const uint8_t pixel[] = { 10, 11, 12, 13, 14 };
+
+    write_npy("x_train.npy", "|u1", "(5, 1, 1)", pixel, 5);
+    write_npy("x_test.npy", "|u1", "(5, 1, 1)", pixel, 5);
+    write_npy("y_train.npy", "|i1", "(5,)", label, 5);
+    write_npy("y_test.npy", "|i1", "(5,)", label + 1, 5);
+    loads(folder);
+    ck_assert_int_eq(train.unlabelled, 2);
+    ck_assert_int_eq(train.n, 5);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(*data_pixel_at(&train, i), pixel[from[i]]);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(train.label[i], class[i]);
+    ck_assert_str_eq(train.names[0], "-7");
+    ck_assert_int_eq(test.unlabelled, 1);
+}
+END_TEST
+
 START_TEST(rows_of_floats_are_vectors)
 {
     const data_images *part[] = { &train, &test };
@@ -667,6 +689,7 @@ Suite *suite_arrays(void)
     tcase_add_test(good, names_may_begin_with_a_prefix);
     tcase_add_loop_test(good, limits_keep_the_first_images, 0, 2);
     tcase_add_test(good, pictures_without_labels_are_unlabelled);
+    tcase_add_test(good, images_labelled_minus_one_have_none_and_come_last);
     tcase_add_loop_test(good, rows_of_floats_are_vectors, 0, 2);
     tcase_add_test(good, mean_and_deviation_are_those_of_the_training_pictures);
     tcase_add_test(good, without_a_test_part_a_share_is_held_out);
