@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Readers take paths: an input becomes a file in a folder in memory, which is this
- * process's own and goes when it ends. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Readers take paths: an input becomes a file in a folder in memory, which is this
+ * process's own and goes when it ends. */
 static char input_folder[64];
 
 static inline void input_leave(void)
