@@ -6,7 +6,7 @@
 
 int ex_data_labelled(const data_images *d, int i)
 {
-    return i < d->n - d->unlabelled;
+    return i < data_labelled(d);
 }
 
 int ex_data_channels(const data_images *d)
