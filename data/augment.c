@@ -15,23 +15,27 @@
  *   blur              Gaussian
  *   solarize          turn bright pixels into dark ones
  *   normalise         subtract the set's mean, divide by its deviation
+ *   noise             add N(0, noise^2) to every number
  *
  * flip_early does them in this order; flip_last mirrors after solarize, as some of the
  * papers' programs do.  Mirroring commutes with everything else, so that the two orders
  * give the same view up to the rounding of one sum (the mean that contrast blends with).
  *
  * Pixels stay floats from the crop on; the papers' programs round to bytes after every
- * operation.  On one channel saturation, hue and grey do nothing, but draw their numbers
+ * operation.  Vectors are normalised and given noise, which is drawn from a stream of its
+ * own: views without it are the same bits as before there was any.  On one channel saturation, hue and grey do nothing, but draw their numbers
  * all the same. */
 
 enum { CROP_TRIES = 10 };
+#define NOISE_STREAM (UINT64_C(1) << 63)
 
 /* The defaults here are those of the recipe `none`: nothing is done, and whoever turns
  * one operation on gets its usual range. */
 const nn_setting data_augment_table[] = {
     NN_SET_C(data_augment, recipe, 0,
              "auto|none|grey28|simsiam_cifar|simsiam_imagenet|vicreg|vicreg_paper"
-             "|ldreg_simclr|solo_simsiam|solo_simclr|solo_byol|solo_vicreg|intl_cifar",
+             "|ldreg_simclr|solo_simsiam|solo_simclr|solo_byol|solo_vicreg|intl_cifar"
+             "|noise",
              "defaults for all keys below; auto = the one that suits the data set"),
     NN_SET_B(data_augment, crop, 0, "take a random box and resize it to the full size"),
     NN_SET_F(data_augment, scale_min, 0.2, 0.001, 1,
@@ -61,6 +65,8 @@ const nn_setting data_augment_table[] = {
     NN_SET_F(data_augment, solarize2, 0, 0, 1, "the same in the second view"),
     NN_SET_C(data_augment, order, DATA_FLIP_EARLY, "flip_early|flip_last",
              "mirror before the colour changes or after everything"),
+    NN_SET_F(data_augment, noise, 0, 0, 100,
+             "deviation of what is added to every normalised number, also of vectors"),
     NN_SET_END
 };
 
@@ -137,6 +143,11 @@ static const recipe recipes[] = {
       { BOX, .scale_min = 0.08, .scale_max = 1, .interpolation = DATA_BICUBIC, FLIP,
         JITTER(0.4, 0.4, 0.2, 0.1), .grey = 0.2, SIGMA, .solarize2 = 0.2,
         .order = DATA_FLIP_LAST } },
+
+    /* Ours, for vectors: numbers of variance 1, so that a view keeps 94 % of itself. */
+    { "noise",
+      { .scale_min = 0.2, .scale_max = 1, .ratio_min = 3.0 / 4, .ratio_max = 4.0 / 3,
+        SIGMA, .noise = 0.25 } },
 };
 
 const data_augment *data_recipe_find(const char *name)
@@ -182,6 +193,27 @@ nn_status data_augment_resolve(data_augment *a, const unsigned char *given,
     NN_TRY(check_range("scale", a->scale_min, a->scale_max, err));
     NN_TRY(check_range("ratio", a->ratio_min, a->ratio_max, err));
     return check_range("sigma", a->sigma_min, a->sigma_max, err);
+}
+
+int data_augment_of_pictures(const data_augment *a)
+{
+    const nn_setting *table = data_augment_table;
+    const struct { size_t at; int on; } does[] = {
+        { offsetof(data_augment, crop), a->crop },
+        { offsetof(data_augment, flip), a->flip > 0 },
+        { offsetof(data_augment, jitter), a->jitter > 0 },
+        { offsetof(data_augment, grey), a->grey > 0 },
+        { offsetof(data_augment, blur), a->blur > 0 },
+        { offsetof(data_augment, blur2), a->blur2 > 0 },
+        { offsetof(data_augment, solarize), a->solarize > 0 },
+        { offsetof(data_augment, solarize2), a->solarize2 > 0 },
+    };
+
+    for (size_t k = 0; k < NN_COUNT(does); k++)
+        for (int i = 0; does[k].on && table[i].name; i++)
+            if (table[i].at == does[k].at)
+                return i;
+    return -1;
 }
 
 /* ---- what is drawn ---- */
@@ -278,22 +310,20 @@ size_t data_augment_space(const data_images *d)
     return data_pixel_space(d->h, d->w, d->c, d->h, d->w);
 }
 
-void data_augment_view(const data_augment *a, const data_images *d, int i, int view,
-                       uint64_t seed, uint32_t epoch, float *out, void *work)
+static void add_noise(const data_augment *a, uint64_t seed, uint32_t epoch,
+                      uint64_t sample, float *x, size_t count)
 {
-    NN_NEED(i >= 0 && i < d->n && view >= 0 && view < DATA_MOST_VIEWS,
-            "view %d of image %d of %d", view, i, d->n);
+    nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch, NOISE_STREAM | sample);
+    for (size_t k = 0; k < count; k++)
+        x[k] += (float)(a->noise * nn_rng_normal(&r));
+}
+
+static void picture_view(const data_augment *a, const data_images *d, int i,
+                         data_draw draw, float *out, void *work)
+{
     int h = d->h, w = d->w, c = d->c;
     size_t pixels = (size_t)h * w;
-    uint64_t pair = (uint64_t)view / 2, second = (uint64_t)view % 2;
-    nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch,
-                         pair << 32 | ((uint64_t)i * 2 + second));
-    data_draw draw = data_draw_view(a, h, w, (int)second, &r);
 
-    if (d->value) {
-        data_plain(d, NULL, i, 1, out);
-        return;
-    }
     data_resize(d, data_pixel_at(d, i), draw.box, a->interpolation, h, w, out, work);
     if (draw.flip && a->order == DATA_FLIP_EARLY)
         data_flip(out, h, w, c);
@@ -308,4 +338,22 @@ void data_augment_view(const data_augment *a, const data_images *d, int i, int v
     if (draw.flip && a->order == DATA_FLIP_LAST)
         data_flip(out, h, w, c);
     data_normalise(d, out, pixels);
+}
+
+void data_augment_view(const data_augment *a, const data_images *d, int i, int view,
+                       uint64_t seed, uint32_t epoch, float *out, void *work)
+{
+    NN_NEED(i >= 0 && i < d->n && view >= 0 && view < DATA_MOST_VIEWS,
+            "view %d of image %d of %d", view, i, d->n);
+    uint64_t pair = (uint64_t)view / 2, second = (uint64_t)view % 2;
+    uint64_t sample = pair << 32 | ((uint64_t)i * 2 + second);
+
+    if (d->value) {
+        data_plain(d, NULL, i, 1, out);
+    } else {
+        nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch, sample);
+        picture_view(a, d, i, data_draw_view(a, d->h, d->w, (int)second, &r), out, work);
+    }
+    if (a->noise > 0)
+        add_noise(a, seed, epoch, sample, out, (size_t)d->h * d->w * d->c);
 }

@@ -57,12 +57,14 @@ typedef struct data_settings {          /* section `data` of the config */
     const char *name;                   /* chosen from datasets.def */
     const char *dir;                    /* where its files are; "" = the usual places */
     int limit, test_limit;              /* first so many images, 0 = all */
-    int size;                           /* shapes: images to generate (train) */
     int split;                          /* emnist, stl10: which part of them */
     int upright;                        /* emnist: 0: as its files have them */
     const char *batches;                /* cifar10: "1,3"; "" = all five */
     int labels;                         /* cifar100: fine | coarse */
     double test_share;                  /* arrays: held out when there is no test part */
+    int size;                           /* made sets: how many to make (train) */
+    int dim, intrinsic, components;     /* made vectors: D, k, K */
+    double separation, noise, offset;
     int normalise;                      /* 0: pixels stay in 0..1 */
     int symmetric;                      /* 1: pixels from -1 to 1 instead */
 } data_settings;
@@ -121,6 +123,7 @@ typedef struct data_augment {           /* section `augment` of the config */
     double blur, blur2, sigma_min, sigma_max;           /* probability in view 1 and 2 */
     double solarize, solarize2;
     int order;                          /* flip_early | flip_last */
+    double noise;                       /* deviation, on normalised numbers */
 } data_augment;
 
 extern const nn_setting data_augment_table[];
@@ -132,7 +135,11 @@ extern const nn_setting data_augment_table[];
 nn_status data_augment_resolve(data_augment *a, const unsigned char *given,
                                const char *suits, nn_err *err);
 
-/* One view of image i: (h, w, c) floats, normalised.  Views 0 and 2 use the augmentation
+/* The first setting, as its row in data_augment_table, that does something to pictures
+ * only (crop, flip, colour ...); -1: none does, and vectors can be had. */
+int data_augment_of_pictures(const data_augment *a);
+
+/* One view of image i: (h, w, c) floats, normalised; of vectors only noise is drawn.  Views 0 and 2 use the augmentation
  * of "the first view", 1 and 3 that of "the second"; each draws for itself.  A function of
  * its arguments alone.  `work` has data_augment_space bytes, aligned like arena memory. */
 size_t data_augment_space(const data_images *d);

@@ -416,7 +416,7 @@ START_TEST(the_words_of_the_setting_are_the_recipes)
     const char *words = data_augment_table[0].words;
     int n = nn_setting_words(words);
 
-    ck_assert_int_eq(n, (int)NN_COUNT(published) + 2);      /* auto and none */
+    ck_assert_int_eq(n, (int)NN_COUNT(published) + 3);      /* auto, none and noise */
     for (int i = 1; i < n; i++) {
         char name[32];
         data_augment a;
@@ -431,6 +431,7 @@ START_TEST(the_words_of_the_setting_are_the_recipes)
         ck_assert_double_eq(a.blur, want->blur);
         ck_assert_double_eq(a.solarize2, want->solarize2);
         ck_assert_double_eq(a.saturation, want->saturation);
+        ck_assert_double_eq(a.noise, want->noise);
     }
 }
 END_TEST
