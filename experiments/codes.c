@@ -217,6 +217,12 @@ void ex_codes_close(ex_codes_look *l, nn_arena *scratch)
     f->restarts = steps_since(c) ? (double)c->epoch[EX_RESTARTS] : none;
 }
 
+void ex_codes_of_vectors(ex_code_figures *f)
+{
+    f->shown = 0;
+    f->images.psnr = NAN;
+}
+
 met_judged ex_codes_judge(const ex_code_figures *f)
 {
     int worst = 0;
@@ -278,9 +284,9 @@ static const figure figures[] = {
 };
 
 static const figure images[] = {
-    { "recon/mse", "mean squared error of test images, pixels 0 to 1",
+    { "recon/mse", "mean squared error of test images, pixels 0 to 1, or of vectors",
       offsetof(met_images, mse) },
-    { "recon/nmse", "the same over the variance of their pixels", offsetof(met_images, nmse) },
+    { "recon/nmse", "the same over the variance of their numbers", offsetof(met_images, nmse) },
     { "recon/psnr", "peak signal to noise, dB, mean over images", offsetof(met_images, psnr) },
     { "recon/ssim", "structural similarity, 11 x 11 Gaussian window",
       offsetof(met_images, ssim) },

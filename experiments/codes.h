@@ -86,6 +86,10 @@ void ex_codes_close(ex_codes_look *l, nn_arena *scratch);
  * next epoch counts. */
 void ex_codes_turn(ex_codes *c, const ex_code_figures *f, nn_arena *scratch);
 
+/* Vectors cannot be looked at and have no peak: no pictures and no PSNR of them.  (SSIM
+ * wants 11 x 11 pixels as it is.) */
+void ex_codes_of_vectors(ex_code_figures *f);
+
 /* The worst of the parts. */
 met_judged ex_codes_judge(const ex_code_figures *f);
 

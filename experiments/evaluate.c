@@ -269,6 +269,8 @@ static void look_at_codes(ex_evaluator *e, ex_code_figures *f)
     ex_evaluator_codes(e, d, see_codes, &l);
     if (!stopped(e))
         ex_codes_close(&l.codes, a);
+    if (d->value)
+        ex_codes_of_vectors(f);
     nn_arena_rewind(a, mark);
 }
 

@@ -97,9 +97,14 @@ void ex_progress_start(ex_progress *p, const ex_run *run, const ex_folder *f, FI
     p->colour = smart_terminal(out) && !(no_colour && *no_colour);
     if (!c->source->present(&c->data, dir, sizeof dir))
         dir[0] = 0;
-    fprintf(out, "%s%s%s on %s (%s): %d images to train on, %d held out, %d x %d x %d\n",
-            BOLD(p), c->method->name, PLAIN(p), c->source->name, dir, run->train.n,
-            run->test.n, run->train.h, run->train.w, run->train.c);
+    p->vectors = run->train.value != NULL;
+    fprintf(out, "%s%s%s on %s (%s): %d %s to train on, %d held out, ", BOLD(p),
+            c->method->name, PLAIN(p), c->source->name, dir, run->train.n,
+            p->vectors ? "vectors" : "images", run->test.n);
+    if (p->vectors)
+        fprintf(out, "of %d numbers\n", run->train.h * run->train.w * run->train.c);
+    else
+        fprintf(out, "%d x %d x %d\n", run->train.h, run->train.w, run->train.c);
     fprintf(out, "%s with %zu parameters, %s, %d epochs of %d steps, batch %d, seed %d\n",
             c->model->name, nn_store_count(&run->store), c->optimiser->name,
             c->top.epochs, run->steps, c->top.batch, c->top.seed);
@@ -129,7 +134,8 @@ static void print_book(const ex_progress *p, const ex_run *run, const ex_code_fi
     fprintf(p->out, "chance would use %.0f codes a step, and %.0f with the %.0f vectors"
             " of the test set\n\n", chance_hits(k, step), chance_hits(k, all), all);
     fprintf(p->out, "%sepoch     loss        codes in use  perplexity  rel. error"
-            "     PSNR     kNN%s  images/s  verdict%s\n", BOLD(p),
+            "     %s     kNN%s  images/s  verdict%s\n", BOLD(p),
+            p->vectors ? "NMSE" : "PSNR",
             p->linear ? "   linear" : "", PLAIN(p));
 }
 
@@ -147,23 +153,26 @@ static void print_spread(const ex_progress *p, const ex_run *run, const ex_evalu
             BOLD(p), p->linear ? "   linear" : "", PLAIN(p));
 }
 
-static void print_knn(const ex_progress *p, const ex_run *run, const ex_baselines *b)
+static void print_knn(const ex_progress *p, const ex_run *run, const ex_baselines *b,
+                      const char *raw)
 {
     const int labelled = data_labelled(&run->train);
 
     if (labelled < run->train.n)
         fprintf(p->out, "kNN and probes learn from the %d training images with a label\n",
                 labelled);
-    fprintf(
-        p->out,
-        "kNN without training: chance %.1f %%, raw pixels %.1f %%, untrained network"
-        " %.1f %%\n",
-        100.0 / run->train.classes, 100 * b->raw_pixel_knn, 100 * b->untrained_knn);
+    fprintf(p->out,
+            "kNN without training: chance %.1f %%, raw %s %.1f %%, untrained network"
+            " %.1f %%\n",
+            100.0 / run->train.classes, raw, 100 * b->raw_pixel_knn,
+            100 * b->untrained_knn);
 }
 
 void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator *e,
                            const ex_baselines *b, const ex_figures *f)
 {
+    const char *raw = p->vectors ? "numbers" : "pixels";
+
     p->untrained_knn = b->untrained_knn;
     p->linear = e->linear_bank > 0;
     p->codes = run->codes.parts > 0;
@@ -176,10 +185,10 @@ void ex_progress_baselines(ex_progress *p, const ex_run *run, const ex_evaluator
                 " %d have a label\n", run->train.n, run->test.n,
                 data_labelled(&run->train), data_labelled(&run->test));
     else
-        print_knn(p, run, b);
+        print_knn(p, run, b, raw);
     if (p->linear)
-        fprintf(p->out, "linear probe without training: raw pixels %.1f %%, untrained"
-                " network %.1f %%\n", 100 * b->raw_pixel_linear,
+        fprintf(p->out, "linear probe without training: raw %s %.1f %%, untrained"
+                " network %.1f %%\n", raw, 100 * b->raw_pixel_linear,
                 100 * b->untrained_linear);
     if (p->codes)
         print_book(p, run, &f->codes);
@@ -256,10 +265,11 @@ static void code_columns(const ex_progress *p, const ex_figures *f, const char *
 
     snprintf(used, sizeof used, "%.1f %%", 100 * usage);
     share_text(f->knn, knn, sizeof knn);
-    fprintf(p->out, "%7s %s%s%s  %10.1f  %10.3f  %7.2f  %6s", used, colour,
+    fprintf(p->out, "%7s %s%s%s  %10.1f  %10.3f  %7.*f  %6s", used, colour,
             gauge(p, usage, GAUGE, cells), PLAIN(p),
             of_codes(&f->codes, "code/perplexity"),
-            of_codes(&f->codes, "code/error_relative"), f->codes.images.psnr, knn);
+            of_codes(&f->codes, "code/error_relative"), p->vectors ? 3 : 2,
+            p->vectors ? f->codes.images.nmse : f->codes.images.psnr, knn);
 }
 
 void ex_progress_epoch(ex_progress *p, const ex_epoch *e, const ex_figures *f, int judged)

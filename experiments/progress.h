@@ -12,6 +12,7 @@ typedef struct ex_progress {
     FILE *out;                          /* NULL: quiet */
     int bar, colour, blocks;            /* what the terminals can do */
     int linear;                         /* 1: a column for the linear probe */
+    int vectors;                        /* 1: the set has no pictures */
     int codes;                          /* 1: columns of a codebook, not of the spread */
     double start, drawn;                /* seconds: first step, last drawing */
     double untrained_knn;

@@ -1,5 +1,6 @@
 #include "experiments/quantise.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,8 @@ static void measure(look *l)
         nn_arena_rewind(&run->scratch, mark);
     }
     l->made = met_image_of(&l->sum);
+    if (l->images->value)
+        l->made.psnr = NAN;             /* as in ex_codes_of_vectors */
 }
 
 /* As codes are used: after a projection, and of length 1 where the metric asks for it. */
@@ -175,8 +178,11 @@ static void tell(const look *l, FILE *out)
     for (int i = 0; i < l->parts; i++)
         ex_survey_line(&l->part[i],
                        nn_quantiser_part_name(c->quantiser, i, name, sizeof name), out);
-    fprintf(out, "images: mse %.6g, psnr %.2f dB, ssim %.4f\n", l->made.mse, l->made.psnr,
-            l->made.ssim);
+    if (l->images->value)
+        fprintf(out, "vectors: mse %.6g, nmse %.6g\n", l->made.mse, l->made.nmse);
+    else
+        fprintf(out, "images: mse %.6g, psnr %.2f dB, ssim %.4f\n", l->made.mse,
+                l->made.psnr, l->made.ssim);
 }
 
 static nn_status of_run(look *l, nn_err *err)

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <sha2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,12 +88,43 @@ static nn_status check_codes(const ex_config *c, int r, nn_err *err)
                    c->quantiser.kind->name, r, c->model->name, why);
 }
 
+/* Vectors have no neighbouring numbers: neither a convolution nor a crop means anything to
+ * them, and what would be left out silently is refused. */
+static nn_status check_vectors(const ex_config *c, const data_images *d, nn_err *err)
+{
+    const ex_section *s = &c->section[EX_AUGMENT];
+    char at[512], all[200] = "";
+    size_t used = 0;
+
+    if (!d->value)
+        return NN_OK;
+    const int row = data_augment_of_pictures(&c->augment);
+    if (row >= 0)
+        return nn_fail(err, NN_ECONFIG, "%s: augment.%s means nothing to %s, which holds "
+                       "vectors of %d numbers; only augment.noise changes them "
+                       "(augment.recipe=noise)",
+                       ex_config_where(c, EX_AUGMENT, s->mark[row].from >= EX_FILE
+                                       ? s->table[row].name : "recipe", at, sizeof at),
+                       s->table[row].name, c->source->name, d->h * d->w * d->c);
+    if (c->model->vectors)
+        return NN_OK;
+    for (int i = 0; i < nn_model_count() && used < sizeof all; i++)
+        if (nn_model_at(i)->vectors)
+            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
+                                     used ? ", " : "", nn_model_at(i)->name);
+    return nn_fail(err, NN_ECONFIG, "%s: %s works on pictures, but %s holds vectors of %d "
+                   "numbers; model.name is one of %s",
+                   ex_config_where(c, EX_MODEL, "name", at, sizeof at), c->model->name,
+                   c->source->name, d->h * d->w * d->c, all);
+}
+
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
 {
     char at[512];
 
     *run = (ex_run){ .config = c };
     NN_TRY(data_load(&c->data, EX_DATA_SEED, &run->forever, &run->train, &run->test, err));
+    NN_TRY(check_vectors(c, &run->train, err));
     if (c->top.batch > run->train.n)
         return nn_fail(err, NN_ECONFIG,
                        "%s: batch = %d, but %s has %d training images here;"

@@ -159,7 +159,7 @@ static json_t *snapshot_head(const ex_run *run, int points)
         json_array_append_new(label,
                               json_integer(i < labelled ? run->test.label[i] : none));
     return json_pack("{s:o, s:o, s:o}", "classes", classes, "label", label, "pairs",
-                     pairs(run));
+                     run->train.pixel ? pairs(run) : json_null());
 }
 
 /* Images in 0 .. 1 as bytes. */
@@ -186,6 +186,8 @@ static void add_codes_shot(json_t *shot, const ex_run *run, const ex_code_figure
     for (int k = 0; k < f->parts; k++)
         json_array_append_new(bins, numbers(f->part[k].bins, MET_CODE_BINS));
     json_object_set_new(shot, "code_bins", bins);
+    if (run->test.value)
+        return;
     json_object_set_new(shot, "original", pictures(f->original, pixels * (size_t)f->shown));
     json_object_set_new(shot, "made", pictures(f->made, pixels * (size_t)f->shown));
     json_object_set_new(shot, "shown", json_integer(f->shown));

@@ -26,6 +26,7 @@ typedef struct nn_model {
     /* Why images of this shape cannot be had, or NULL; without it every image fits.  To
      * build the model for images that do not fit is a bug. */
     const char *(*fits)(const void *config, nn_image_shape in);
+    int vectors;                        /* 1: does without neighbouring pixels */
 } nn_model;
 
 /* channels times the width multiplier, rounded, at least 1 */

@@ -237,7 +237,8 @@ function partCharts()
 function codeCharts()
 {
   const restarts = booked.some(({ r }) => column(r, 'code/restarts').some(x => x > 0));
-  const keys = CODE_CHARTS.filter(has).concat(restarts ? ['code/restarts'] : []);
+  const keys = CODE_CHARTS.filter(has).concat(restarts ? ['code/restarts'] : [],
+    has('recon/psnr') || !has('recon/nmse') ? [] : ['recon/nmse']);     // vectors
   for (const key of keys) {
     const panel = curvePanel(key);
     charts.push(panel);

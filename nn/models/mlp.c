@@ -47,5 +47,5 @@ static nn_node *forward(nn_tape *t, const void *state, nn_node *x)
 const nn_model nn_model_mlp = {
     .name = "mlp", .about = "two linear layers with BatchNorm, 512 and 256 units",
     .config_size = sizeof(mlp_config), .settings = settings, .build = build,
-    .forward = forward
+    .forward = forward, .vectors = 1
 };

@@ -69,5 +69,6 @@ static nn_node *forward(nn_tape *t, const void *state, nn_node *x)
 const nn_model nn_model_mlp_autoencoder = {
     .name = "mlp_autoencoder", .about = "two linear layers to a single vector, and back",
     .config_size = sizeof(mlp_config), .settings = settings, .build = build,
-    .forward = forward, .encode = encode, .build_decoder = build_decoder, .decode = decode
+    .forward = forward, .encode = encode, .build_decoder = build_decoder, .decode = decode,
+    .vectors = 1
 };
