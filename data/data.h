@@ -63,6 +63,7 @@ typedef struct data_settings {          /* section `data` of the config */
     int labels;                         /* cifar100: fine | coarse */
     double test_share;                  /* arrays: held out when there is no test part */
     int size;                           /* made sets: how many to make (train) */
+    int difficulty;                     /* shapes: easy | normal | hard */
     int dim, intrinsic, components;     /* made vectors: D, k, K */
     double separation, noise, offset;
     int normalise;                      /* 0: pixels stay in 0..1 */

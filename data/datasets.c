@@ -40,6 +40,8 @@ const nn_setting data_setting_table[] = {
              "arrays: held out when there is no test part, by a hash of the image"),
     NN_SET_I(data_settings, size, 10000, 10, 1e6,
              "sets that are made: training samples; a fifth as many for the test"),
+    NN_SET_C(data_settings, difficulty, 1, "easy|normal|hard",
+             "shapes: kind and rotation alone vary, or small figures among others"),
     NN_SET_I(data_settings, dim, 32, 1, 4096,
              "clouds, sphere, torus, swiss_roll: numbers of a vector"),
     NN_SET_I(data_settings, intrinsic, 4, 1, 32,

@@ -1,7 +1,7 @@
 #include <math.h>
-#include <stdio.h>
 
-#include "data/data.h"
+#include "data/figure.h"
+#include "data/made.h"
 #include "nn/elem.h"
 #include "nn/par.h"
 
@@ -16,20 +16,21 @@
  * A figure is a signed distance (negative inside, in units of its radius), which one
  * division turns into the covered share of a pixel: edges are smooth without drawing at a
  * higher resolution.  Picture i is a function of (seed, i); test pictures count from
- * FIRST_TEST on, so that no picture is in both parts. */
+ * DATA_FIRST_TEST on, so that no picture is in both parts. */
 
-enum { SIDE = 32, KINDS = 10, TEXTURES = 5, JOB = 64 };
+enum { SIDE = 32, KINDS = DATA_FIGURES, TEXTURES = 5, JOB = 64 };
 enum { HUE, BACKGROUND, TEXTURE, SCALE, ANGLE, X, Y, FACTORS };
-#define FIRST_TEST (UINT64_C(1) << 40)
 #define TURN 6.283185307179586
 #define FAR 1.5                         /* pixels: half the width of a shadow's edge */
 
-typedef struct point { double x, y; } point;
 typedef struct colour { double r, g, b; } colour;
 
-/* ---- figures: signed distance at p; they fill the unit circle, y points down ---- */
+static const char *const labels[] = {
+    "disc", "ring", "square", "triangle", "star", "cross", "heart", "moon", "arrow",
+    "bar", NULL
+};
 
-static double length(point p)
+static double length(data_point p)
 {
     return sqrt(p.x * p.x + p.y * p.y);
 }
@@ -38,125 +39,6 @@ static double clamp(double x, double lo, double hi)
 {
     return x < lo ? lo : x > hi ? hi : x;
 }
-
-static double to_segment_squared(point p, point a, point b)
-{
-    double ux = b.x - a.x, uy = b.y - a.y, vx = p.x - a.x, vy = p.y - a.y;
-    double t = clamp((ux * vx + uy * vy) / (ux * ux + uy * uy), 0, 1);
-    double x = vx - t * ux, y = vy - t * uy;
-    return x * x + y * y;
-}
-
-/* The nearest edge; inside is where a ray crosses the outline an odd number of times. */
-static double polygon(point p, const point *corner, int n)
-{
-    double nearest = 1e9;
-    int inside = 0;
-
-    for (int i = 0, j = n - 1; i < n; j = i++) {
-        point a = corner[j], b = corner[i];
-        double d = to_segment_squared(p, a, b);
-        nearest = d < nearest ? d : nearest;
-        if ((a.y > p.y) != (b.y > p.y)
-            && p.x < a.x + (b.x - a.x) * (p.y - a.y) / (b.y - a.y))
-            inside = !inside;
-    }
-    return inside ? -sqrt(nearest) : sqrt(nearest);
-}
-
-static double disc_at(point p, double x, double y, double radius)
-{
-    return length((point){ p.x - x, p.y - y }) - radius;
-}
-
-static double disc(point p)
-{
-    return disc_at(p, 0, 0, 0.88);
-}
-
-static double ring(point p)
-{
-    return fabs(disc_at(p, 0, 0, 0.74)) - 0.21;
-}
-
-static double square(point p)
-{
-    static const point corner[] = {
-        { -0.72, -0.72 }, { 0.72, -0.72 }, { 0.72, 0.72 }, { -0.72, 0.72 }
-    };
-    return polygon(p, corner, 4);
-}
-
-static double triangle(point p)
-{
-    static const point corner[] = { {0, -1}, {0.866, 0.5}, {-0.866, 0.5} };
-    return polygon(p, corner, 3);
-}
-
-static double star(point p)
-{
-    static const point corner[] = {
-        /* every 36 degrees, radius 1 and 0.45 in turn */
-        { 0, -1 },           { 0.2645, -0.3641 }, { 0.9511, -0.3090 },
-        { 0.4280, 0.1391 },  { 0.5878, 0.8090 },  { 0, 0.45 },
-        { -0.5878, 0.8090 }, { -0.4280, 0.1391 }, { -0.9511, -0.3090 },
-        { -0.2645, -0.3641 }
-    };
-    return polygon(p, corner, 10);
-}
-
-static double cross(point p)
-{
-    static const point corner[] = {
-        { -0.29, -0.95 }, { 0.29, -0.95 }, { 0.29, -0.29 },  { 0.95, -0.29 },
-        { 0.95, 0.29 },   { 0.29, 0.29 },  { 0.29, 0.95 },   { -0.29, 0.95 },
-        { -0.29, 0.29 },  { -0.95, 0.29 }, { -0.95, -0.29 }, { -0.29, -0.29 }
-    };
-    return polygon(p, corner, 12);
-}
-
-/* Two discs, and the tangents from the tip to them. */
-static double heart(point p)
-{
-    static const point corner[] = {
-        { 0, 0.95 }, { -0.7996, -0.0534 }, { -0.44, -0.34 }, { 0, -0.47 },
-        { 0.44, -0.34 }, { 0.7996, -0.0534 }
-    };
-    double d = polygon(p, corner, 6);
-    double left = disc_at(p, -0.44, -0.34, 0.46), right = disc_at(p, 0.44, -0.34, 0.46);
-
-    d = d < left ? d : left;
-    return d < right ? d : right;
-}
-
-/* A disc out of which a second one is cut. */
-static double moon(point p)
-{
-    double whole = disc_at(p, 0.06, 0, 0.9), cut = disc_at(p, 0.48, 0, 0.68);
-    return whole > -cut ? whole : -cut;
-}
-
-static double arrow(point p)
-{
-    static const point corner[] = {
-        { 0, -1 }, { 0.74, -0.12 }, { 0.26, -0.12 }, { 0.26, 0.92 }, { -0.26, 0.92 },
-        { -0.26, -0.12 }, { -0.74, -0.12 }
-    };
-    return polygon(p, corner, 7);
-}
-
-static double bar(point p)
-{
-    return sqrt(to_segment_squared(p, (point){ -0.72, 0 }, (point){ 0.72, 0 })) - 0.26;
-}
-
-static double (*const figure[KINDS])(point p) = {
-    disc, ring, square, triangle, star, cross, heart, moon, arrow, bar
-};
-static const char *const labels[] = {
-    "disc", "ring", "square", "triangle", "star", "cross", "heart", "moon", "arrow",
-    "bar", NULL
-};
 
 /* ---- colours ---- */
 
@@ -189,10 +71,18 @@ static colour colour_of(double hue, double saturation, double value)
 
 /* ---- one picture ---- */
 
-typedef struct scene {
-    int kind, texture;
+typedef struct body {
+    int kind;
     double x, y, radius, cosine, sine;
-    colour light, dark;                 /* of the figure: top and bottom */
+    colour light, dark;                 /* top and bottom */
+} body;
+
+enum { MOST_OTHERS = 2 };
+
+typedef struct scene {
+    body figure;
+    body other[MOST_OTHERS];            /* behind it, where it is hard */
+    int others, texture;
     colour ground, pattern;             /* of the background */
     double wave, along, across, phase;  /* of the pattern: size in pixels, direction */
     double cell[8][8];                  /* of the cloudy pattern: heights of a grid */
@@ -226,7 +116,7 @@ static double dots(const scene *s, double x, double y)
 {
     double u = (x * s->along + y * s->across) / s->wave + s->phase;
     double v = (y * s->along - x * s->across) / s->wave;
-    point p = { u - floor(u) - 0.5, v - floor(v) - 0.5 };
+    data_point p = { u - floor(u) - 0.5, v - floor(v) - 0.5 };
     return clamp((0.3 - length(p)) * s->wave + 0.5, 0, 1);
 }
 
@@ -254,43 +144,54 @@ static double (*const texture[TEXTURES])(const scene *s, double x, double y) = {
 #define CONTRAST 0.25
 enum { COLOUR_TRIES = 32 };
 
+static void shade(body *b, colour c)
+{
+    b->light = mix(c, (colour){ 1, 1, 1 }, 0.18);
+    b->dark = mix(c, (colour){ 0, 0, 0 }, 0.18);
+}
+
 static void choose_colours(scene *s, nn_rng *r, float *factor)
 {
     double hue = nn_rng_double(r), ground = 0;
     double vivid = nn_rng_range(r, 0.6, 0.95);
-    colour body = colour_of(hue, vivid, nn_rng_range(r, 0.7, 1));
-    double own = luminance(body), other = 0;
+    colour own = colour_of(hue, vivid, nn_rng_range(r, 0.7, 1));
+    double light = luminance(own), other = 0;
 
     for (int i = 0; i < COLOUR_TRIES; i++) {
         ground = nn_rng_double(r);
         double saturation = nn_rng_range(r, 0.15, 0.6);
         s->ground = colour_of(ground, saturation, nn_rng_range(r, 0.2, 0.95));
         other = luminance(s->ground);
-        if (fabs(other - own) >= CONTRAST)
+        if (fabs(other - light) >= CONTRAST)
             break;
     }
-    colour away = other < own ? (colour){ 0, 0, 0 } : (colour){ 1, 1, 1 };
+    colour away = other < light ? (colour){ 0, 0, 0 } : (colour){ 1, 1, 1 };
     s->pattern = mix(s->ground, away, nn_rng_range(r, 0.2, 0.45));
-    s->light = mix(body, (colour){ 1, 1, 1 }, 0.18);
-    s->dark = mix(body, (colour){ 0, 0, 0 }, 0.18);
+    shade(&s->figure, own);
     factor[HUE] = (float)hue;
     factor[BACKGROUND] = (float)ground;
+}
+
+static void turn(body *b, double angle)
+{
+    b->cosine = nn_cos(TURN * angle);
+    b->sine = nn_sin(TURN * angle);
 }
 
 static void choose_place(scene *s, nn_rng *r, float *factor)
 {
     double angle = nn_rng_double(r), room;
+    body *b = &s->figure;
 
-    s->radius = nn_rng_range(r, 8, 13);
-    room = SIDE / 2.0 - s->radius;
-    s->x = SIDE / 2.0 + nn_rng_range(r, -room, room);
-    s->y = SIDE / 2.0 + nn_rng_range(r, -room, room);
-    s->cosine = nn_cos(TURN * angle);
-    s->sine = nn_sin(TURN * angle);
-    factor[SCALE] = (float)s->radius;
+    b->radius = nn_rng_range(r, 8, 13);
+    room = SIDE / 2.0 - b->radius;
+    b->x = SIDE / 2.0 + nn_rng_range(r, -room, room);
+    b->y = SIDE / 2.0 + nn_rng_range(r, -room, room);
+    turn(b, angle);
+    factor[SCALE] = (float)b->radius;
     factor[ANGLE] = (float)angle;
-    factor[X] = (float)s->x;
-    factor[Y] = (float)s->y;
+    factor[X] = (float)b->x;
+    factor[Y] = (float)b->y;
 }
 
 static void choose_texture(scene *s, nn_rng *r, float *factor)
@@ -310,12 +211,12 @@ static void choose_texture(scene *s, nn_rng *r, float *factor)
 
 /* Distance in pixels from (x, y) to the figure, whose own axes are turned.  Where the
  * circle round it (a little over 1 in radius) is FAR pixels away, that will do. */
-static double distance(const scene *s, double x, double y)
+static double distance(const body *b, double x, double y)
 {
-    double dx = (x - s->x) / s->radius, dy = (y - s->y) / s->radius;
-    point p = { dx * s->cosine + dy * s->sine, dy * s->cosine - dx * s->sine };
-    double outside = (length(p) - 1.05) * s->radius;
-    return outside > FAR ? outside : figure[s->kind](p) * s->radius;
+    double dx = (x - b->x) / b->radius, dy = (y - b->y) / b->radius;
+    data_point p = { dx * b->cosine + dy * b->sine, dy * b->cosine - dx * b->sine };
+    double outside = (length(p) - 1.05) * b->radius;
+    return outside > FAR ? outside : data_figure(b->kind, p) * b->radius;
 }
 
 static uint8_t to_byte(double v)
@@ -323,29 +224,78 @@ static uint8_t to_byte(double v)
     return (uint8_t)floor(clamp(v, 0, 1) * 255 + 0.5);
 }
 
-/* Background, the figure's soft shadow on it, then the figure, lit from above. */
+/* A soft shadow on what is there, then the figure, lit from above. */
+static colour put(colour at, const body *b, double x, double y)
+{
+    double shadow = clamp(0.5 - distance(b, x - 0.8, y - 1.2) / (2 * FAR), 0, 1);
+    double cover = clamp(0.5 - distance(b, x, y), 0, 1);
+    double height = clamp(0.5 + (y - b->y) / (2 * b->radius), 0, 1);
+
+    at = mix(at, (colour){ 0, 0, 0 }, 0.35 * shadow);
+    return mix(at, mix(b->light, b->dark, height), cover);
+}
+
 static void paint(const scene *s, uint8_t *pixel)
 {
     for (int j = 0; j < SIDE; j++)
         for (int i = 0; i < SIDE; i++, pixel += 3) {
             double x = i + 0.5, y = j + 0.5;
             colour at = mix(s->ground, s->pattern, texture[s->texture](s, x, y));
-            double shadow = clamp(0.5 - distance(s, x - 0.8, y - 1.2) / (2 * FAR), 0, 1);
-            double cover = clamp(0.5 - distance(s, x, y), 0, 1);
-            double height = clamp(0.5 + (y - s->y) / (2 * s->radius), 0, 1);
-            at = mix(at, (colour){ 0, 0, 0 }, 0.35 * shadow);
-            at = mix(at, mix(s->light, s->dark, height), cover);
+            for (int k = 0; k < s->others; k++)
+                at = put(at, &s->other[k], x, y);
+            at = put(at, &s->figure, x, y);
             pixel[0] = to_byte(at.r);
             pixel[1] = to_byte(at.g);
             pixel[2] = to_byte(at.b);
         }
 }
 
+/* ---- difficulty ---- */
+
+enum { EASY, NORMAL, HARD };
+
+/* Kind and rotation alone are left: a yellow figure in the middle of dark blue. */
+static void make_easy(scene *s, float *factor)
+{
+    const double hue = 1.0 / 6, ground = 2.0 / 3;
+    body *b = &s->figure;
+
+    b->radius = 11;
+    b->x = b->y = SIDE / 2.0;
+    s->texture = 0;
+    s->ground = s->pattern = colour_of(ground, 0.5, 0.4);
+    shade(b, colour_of(hue, 0.75, 0.9));
+    factor[HUE] = (float)hue;
+    factor[BACKGROUND] = (float)ground;
+    factor[TEXTURE] = 0;
+    factor[SCALE] = (float)b->radius;
+    factor[X] = factor[Y] = SIDE / 2.0f;
+}
+
+/* The figure is smaller, and behind it lie figures of other kinds, which are smaller
+ * still; what is drawn for them comes last. */
+static void make_hard(scene *s, nn_rng *r, float *factor)
+{
+    s->figure.radius *= 0.7;
+    factor[SCALE] = (float)s->figure.radius;
+    for (s->others = 0; s->others < MOST_OTHERS; s->others++) {
+        body *b = &s->other[s->others];
+        const int away = 1 + (int)nn_rng_below(r, KINDS - 1);
+        b->kind = (s->figure.kind + away) % KINDS;
+        b->radius = nn_rng_range(r, 4, 5.5);
+        b->x = nn_rng_range(r, b->radius, SIDE - b->radius);
+        b->y = nn_rng_range(r, b->radius, SIDE - b->radius);
+        turn(b, nn_rng_double(r));
+        const double hue = nn_rng_double(r), vivid = nn_rng_range(r, 0.6, 0.95);
+        shade(b, colour_of(hue, vivid, nn_rng_range(r, 0.7, 1)));
+    }
+}
+
 /* ---- the set ---- */
 
 typedef struct part {
     uint64_t seed, first;
-    int n;
+    int n, difficulty;
     uint8_t *pixel;
     uint16_t *label;
     float *factor;
@@ -361,18 +311,32 @@ static void draw_some(void *ctx, size_t job, int worker)
         uint64_t number = p->first + (uint64_t)i;
         nn_rng r = nn_rng_at(p->seed, NN_RNG_GENERATE, 0, number);
         float *factor = p->factor + (size_t)i * FACTORS;
-        scene s = { .kind = (int)(number % KINDS) };
+        scene s = { .figure.kind = (int)(number % KINDS) };
 
         choose_place(&s, &r, factor);
         choose_texture(&s, &r, factor);
         choose_colours(&s, &r, factor);
+        if (p->difficulty == EASY)
+            make_easy(&s, factor);
+        if (p->difficulty == HARD)
+            make_hard(&s, &r, factor);
         paint(&s, p->pixel + (size_t)i * SIDE * SIDE * 3);
-        p->label[i] = (uint16_t)s.kind;
+        p->label[i] = (uint16_t)s.figure.kind;
     }
 }
 
+/* Measured. */
+typedef struct moments { float mean[3], std[3]; } moments;
+static const moments of_level[] = {
+    [EASY] = { { 0.319f, 0.319f, 0.370f }, { 0.240f, 0.240f, 0.053f } },
+    [NORMAL] = { { 0.452f, 0.462f, 0.447f }, { 0.271f, 0.287f, 0.261f } },
+    [HARD] = { { 0.446f, 0.459f, 0.443f }, { 0.269f, 0.287f, 0.259f } },
+};
+
 static void make_part(part p, nn_arena *a, data_images *d)
 {
+    const moments *m = &of_level[p.difficulty];
+
     p.pixel = NN_NEW(a, uint8_t, (size_t)p.n * SIDE * SIDE * 3);
     p.label = NN_NEW(a, uint16_t, p.n);
     p.factor = NN_NEW(a, float, (size_t)p.n * FACTORS);
@@ -380,32 +344,21 @@ static void make_part(part p, nn_arena *a, data_images *d)
     *d = (data_images){
         .n = p.n, .h = SIDE, .w = SIDE, .c = 3, .classes = KINDS,
         .pixel = p.pixel, .label = p.label, .factor = p.factor, .factors = FACTORS,
-        .mean = { 0.452f, 0.462f, 0.447f }, .std = { 0.271f, 0.287f, 0.261f }
+        .mean = { m->mean[0], m->mean[1], m->mean[2] },
+        .std = { m->std[0], m->std[1], m->std[2] }
     };
-}
-
-static int at_most(int n, int limit)
-{
-    return limit && limit < n ? limit : n;
 }
 
 static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
                       data_images *train, data_images *test, nn_err *err)
 {
-    int tests = s->size / 5 > KINDS ? s->size / 5 : KINDS;
     (void)err;
 
-    make_part((part){ .seed = seed, .n = at_most(s->size, s->limit) }, a, train);
-    make_part((part){ .seed = seed, .n = at_most(tests, s->test_limit),
-                      .first = FIRST_TEST }, a, test);
+    make_part((part){ .seed = seed, .n = data_made_train(s),
+                      .difficulty = s->difficulty }, a, train);
+    make_part((part){ .seed = seed, .n = data_made_test(s, KINDS),
+                      .first = DATA_FIRST_TEST, .difficulty = s->difficulty }, a, test);
     return NN_OK;
-}
-
-static int present(const data_settings *s, char *where, size_t size)
-{
-    (void)s;
-    snprintf(where, size, "built in");
-    return 1;
 }
 
 static const char *const factors[] = {
@@ -417,5 +370,5 @@ const data_source data_shapes = {
     .name = "shapes", .about = "drawn figures, known factors, RGB 32 x 32, 10 classes",
     .labels = labels, .factors = factors, .recipe = "simsiam_cifar",
     .train = 10000, .test = 2000, .h = 32, .w = 32, .c = 3, .classes = 10,
-    .load = load, .present = present
+    .load = load, .present = data_made_present
 };

@@ -1,11 +1,14 @@
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/made.h"
 #include "data/pilot.h"
 #include "metrics/met.h"
 #include "nn/par.h"
+#include "tests/program.h"
 #include "tests/suites.h"
 
 /* Sets that are made: closed forms of their geometry, and what the metrics of dimension
@@ -499,8 +502,362 @@ START_TEST(the_matrices_of_the_pilot_have_the_stated_variances)
 }
 END_TEST
 
+/* ---- views ---- */
+
+/* The noise of a view of a million numbers: deviation of the mean 0.25 / 1000, of the
+ * square 0.0625 sqrt(2) / 1000; five of them. */
+START_TEST(noise_is_added_to_what_the_view_was)
+{
+    static const char *const name[] = { "sphere", "shapes" };
+    data_settings s = settings(name[_i], 400);
+    data_augment quiet, loud;
+    double sum = 0, square = 0, n = 0;
+
+    nn_setting_defaults(data_augment_table, &quiet);
+    ck_assert_int_eq(data_augment_resolve(&quiet, NULL, _i ? "simsiam_cifar" : "none",
+                                          &err), NN_OK);
+    loud = quiet;
+    loud.noise = 0.25;
+    s.dim = 3072;
+    load(&s, 1);
+    const int count = train.h * train.w * train.c;
+    float *x = NN_NEW(&arena, float, count), *y = NN_NEW(&arena, float, count);
+    void *work = NN_NEW(&arena, char, data_augment_space(&train));
+    for (int i = 0; i < train.n; i++) {
+        data_augment_view(&quiet, &train, i, i % 4, 5, 2, x, work);
+        data_augment_view(&loud, &train, i, i % 4, 5, 2, y, work);
+        for (int k = 0; k < count; k++, n++) {
+            const double e = (double)y[k] - (double)x[k];
+            sum += e;
+            square += e * e;
+        }
+    }
+    ck_assert_double_eq_tol(sum / n, 0, 0.00125);
+    ck_assert_double_eq_tol(square / n, 0.0625, 0.00045);
+}
+END_TEST
+
+START_TEST(every_view_and_epoch_has_noise_of_its_own)
+{
+    data_settings s = settings("sphere", 100);
+    data_augment a;
+    float x[6][32];
+
+    nn_setting_defaults(data_augment_table, &a);
+    ck_assert_int_eq(data_augment_resolve(&a, NULL, "noise", &err), NN_OK);
+    ck_assert_double_gt(a.noise, 0);
+    ck_assert_int_eq(data_augment_of_pictures(&a), -1);
+    load(&s, 1);
+    for (int v = 0; v < 4; v++)
+        data_augment_view(&a, &train, 7, v, 5, 0, x[v], NULL);
+    data_augment_view(&a, &train, 7, 0, 5, 1, x[4], NULL);
+    data_augment_view(&a, &train, 7, 0, 6, 0, x[5], NULL);
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < i; j++)
+            for (int k = 0; k < 32; k++)
+                ck_assert_float_ne(x[i][k], x[j][k]);
+}
+END_TEST
+
+START_TEST(what_changes_pictures_only_is_told)
+{
+    static const char *const name[] = {
+        "crop", "flip", "jitter", "grey", "blur", "blur2", "solarize", "solarize2"
+    };
+    for (size_t i = 0; i < NN_COUNT(name); i++) {
+        data_augment a;
+        nn_setting_defaults(data_augment_table, &a);
+        ck_assert_int_eq(data_augment_of_pictures(&a), -1);
+        for (const nn_setting *s = data_augment_table; s->name; s++)
+            if (strcmp(s->name, name[i]) == 0) {
+                if (s->kind == NN_FLOAT)
+                    *(double *)(void *)((char *)&a + s->at) = 0.5;
+                else
+                    *(int *)(void *)((char *)&a + s->at) = 1;
+            }
+        const int row = data_augment_of_pictures(&a);
+        ck_assert_int_ge(row, 0);
+        ck_assert_str_eq(data_augment_table[row].name, name[i]);
+    }
+}
+END_TEST
+
+/* ---- shapes ---- */
+
+/* Train and test before there was a difficulty: what was trained on them stays true. */
+START_TEST(normal_shapes_are_what_they_were)
+{
+    data_settings s = settings("shapes", 1000);
+    load(&s, 0);
+    ck_assert_uint_eq(data_fingerprint(&train), UINT64_C(0x4b314b032edfdc61));
+    ck_assert_uint_eq(data_fingerprint(&test), UINT64_C(0xa2ed0ae1ce6da968));
+}
+END_TEST
+
+enum { HUE, BACKGROUND, TEXTURE, SCALE, ANGLE, X, Y, SHAPE_FACTORS };
+enum { EASY, NORMAL, HARD };
+
+static void load_shapes(int difficulty, int size)
+{
+    data_settings s = settings("shapes", size);
+    s.difficulty = difficulty;
+    load(&s, 3);
+    ck_assert_int_eq(train.factors, SHAPE_FACTORS);
+    ck_assert_str_eq(train.factor_names[ANGLE], "angle");
+}
+
+START_TEST(of_easy_shapes_kind_and_rotation_alone_vary)
+{
+    load_shapes(NORMAL, 200);
+    const data_images normal = train;
+    load_shapes(EASY, 200);
+    for (int i = 0; i < train.n; i++) {
+        const float *f = train.factor + i * SHAPE_FACTORS;
+        for (int k = 0; k < SHAPE_FACTORS; k++)
+            ck_assert_float_eq(f[k], (k == ANGLE ? normal.factor + i * SHAPE_FACTORS
+                                                 : train.factor)[k]);
+        ck_assert_int_eq(train.label[i], normal.label[i]);
+        const uint8_t *p = data_pixel_at(&train, i);
+        ck_assert_mem_eq(p, data_pixel_at(&train, 0), 3);       /* a corner: background */
+        if (strcmp(train.names[train.label[i]], "disc") == 0)   /* has no rotation */
+            ck_assert_mem_eq(p, data_pixel_at(&train, 0), 32 * 32 * 3);
+    }
+}
+END_TEST
+
+/* Hard pictures are the normal ones with a smaller figure and more behind it: the same
+ * background where neither reaches, and more pixels that differ from it. */
+START_TEST(hard_shapes_keep_background_and_factors_and_have_others_behind)
+{
+    load_shapes(NORMAL, 300);
+    const data_images normal = train;
+    load_shapes(HARD, 300);
+    int same = 0, all = 0;
+
+    for (int i = 0; i < train.n; i++) {
+        const float *f = train.factor + i * SHAPE_FACTORS;
+        const float *g = normal.factor + i * SHAPE_FACTORS;
+        for (int k = 0; k < SHAPE_FACTORS; k++)
+            if (k != SCALE)
+                ck_assert_float_eq(f[k], g[k]);
+        ck_assert_double_eq_tol((double)f[SCALE], 0.7 * (double)g[SCALE], 1e-6);
+        for (int y = 0; y < 32; y++)
+            for (int x = 0; x < 32; x++) {
+                const size_t at = (size_t)(y * 32 + x) * 3;
+                const double dx = x + 0.5 - (double)g[X], dy = y + 0.5 - (double)g[Y];
+                if (sqrt(dx * dx + dy * dy) < 1.05 * (double)g[SCALE] + 4)
+                    continue;                   /* the figure and its shadow */
+                all++;
+                same += memcmp(data_pixel_at(&train, i) + at,
+                               data_pixel_at(&normal, i) + at, 3) == 0;
+            }
+    }
+    /* two of radius 4 to 5.5, with shadows: some 140 of 1024 pixels, some behind */
+    ck_assert_double_gt((double)same / all, 0.7);
+    ck_assert_double_lt((double)same / all, 0.95);
+}
+END_TEST
+
+START_TEST(the_constants_for_normalising_pictures_are_their_moments)
+{
+    static const struct { const char *set; int difficulty; } of[] = {
+        { "shapes", EASY }, { "shapes", HARD }, { "sprites", NORMAL }
+    };
+    data_settings s = settings(of[_i].set, 2000);
+    s.difficulty = of[_i].difficulty;
+    load(&s, 4);
+    for (int c = 0; c < train.c; c++) {
+        double sum = 0, square = 0, n = 0;
+        for (int i = 0; i < train.n; i++)
+            for (int k = c; k < train.h * train.w * train.c; k += train.c, n++) {
+                const double v = data_pixel_at(&train, i)[k] / 255.0;
+                sum += v;
+                square += v * v;
+            }
+        /* pictures differ by some 0.2 in mean: 2000 of them average to 0.005 */
+        ck_assert_double_eq_tol((double)train.mean[c], sum / n, 0.015);
+        ck_assert_double_eq_tol((double)train.std[c],
+                                sqrt(square / n - sum * sum / n / n), 0.015);
+    }
+}
+END_TEST
+
+/* ---- sprites ---- */
+
+enum { SPRITE_SHAPE, SPRITE_SCALE, SPRITE_TURN, SPRITE_X, SPRITE_Y, SPRITE_FACTORS };
+
+static int by_number(const void *a, const void *b)
+{
+    const int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+START_TEST(no_sprite_comes_twice_and_every_value_comes)
+{
+    enum { N = 6000 };
+    static const int values[] = { 3, 6, 40, 32, 32 };
+    data_settings s = settings("sprites", N / 6 * 5);
+    int number[N], seen[SPRITE_FACTORS][40] = { { 0 } };
+
+    load(&s, 1);
+    ck_assert_int_eq(train.n + test.n, N);
+    for (int i = 0; i < N; i++) {
+        const data_images *d = i < train.n ? &train : &test;
+        const float *f = d->factor + (i < train.n ? i : i - train.n) * SPRITE_FACTORS;
+        const int v[] = { (int)f[0], (int)lrint(((double)f[1] - 0.5) * 10),
+                          (int)lrint((double)f[2] / (2 * M_PI) * 40),
+                          (int)lrint((double)f[3] * 31), (int)lrint((double)f[4] * 31) };
+        ck_assert_int_eq(v[0], d->label[i < train.n ? i : i - train.n]);
+        number[i] = 0;
+        for (int k = 0; k < SPRITE_FACTORS; k++) {
+            ck_assert(v[k] >= 0 && v[k] < values[k]);
+            number[i] = number[i] * values[k] + v[k];
+            seen[k][v[k]]++;
+        }
+    }
+    qsort(number, N, sizeof *number, by_number);
+    for (int i = 1; i < N; i++)
+        ck_assert_int_ne(number[i], number[i - 1]);
+    for (int k = 0; k < SPRITE_FACTORS; k++)
+        for (int v = 0; v < values[k]; v++)     /* binomial: six deviations */
+            ck_assert_double_eq_tol(seen[k][v], N / values[k],
+                                    6 * sqrt((double)N / values[k]));
+}
+END_TEST
+
+/* Sums over pixels: a square of side 1.44 r and an ellipse of half-axes 0.95 r, 0.55 r.
+ * An edge of one pixel, smooth, keeps the area to about a percent; corners lose a
+ * little. */
+START_TEST(sprites_have_the_area_the_place_and_the_turn_of_their_factors)
+{
+    data_settings s = settings("sprites", 600);
+
+    load(&s, 2);
+    for (int i = 0; i < train.n; i++) {
+        const float *f = train.factor + i * SPRITE_FACTORS;
+        const uint8_t *p = data_pixel_at(&train, i);
+        const double r = 15 * (double)f[SPRITE_SCALE];
+        double m = 0, x = 0, y = 0, xx = 0, xy = 0, yy = 0;
+        if (train.label[i] == 2)
+            continue;                           /* the heart: no simple area */
+        for (int j = 0; j < 64; j++)
+            for (int k = 0; k < 64; k++) {
+                const double v = p[j * 64 + k] / 255.0;
+                m += v;
+                x += v * (k + 0.5);
+                y += v * (j + 0.5);
+                xx += v * (k + 0.5) * (k + 0.5);
+                xy += v * (k + 0.5) * (j + 0.5);
+                yy += v * (j + 0.5) * (j + 0.5);
+            }
+        const double area = train.label[i] ? M_PI * 0.95 * 0.55 : 1.44 * 1.44;
+        ck_assert_double_eq_tol(m / (area * r * r), 1, 0.02);
+        ck_assert_double_eq_tol(x / m, 17 + 30 * (double)f[SPRITE_X], 0.1);
+        ck_assert_double_eq_tol(y / m, 17 + 30 * (double)f[SPRITE_Y], 0.1);
+        if (train.label[i] == 0)
+            continue;
+        /* the long axis: half of the angle of the second moments, a half turn is none */
+        const double turn = atan2(2 * (xy / m - x * y / m / m),
+                                  (xx - yy) / m - (x * x - y * y) / m / m) / 2;
+        const double gap = remainder(turn - (double)f[SPRITE_TURN], M_PI);
+        ck_assert_double_eq_tol(gap, 0, 0.03);  /* a step is 0.157 */
+    }
+}
+END_TEST
+
+START_TEST(more_sprites_than_there_are_is_refused)
+{
+    data_settings s = settings("sprites", 700000);
+    ck_assert_int_eq(data_load(&s, 0, &arena, &train, &test, &err), NN_ECONFIG);
+    ck_assert_str_eq(err.text, "data.size: sprites are 737280 pictures in all, fewer than "
+                     "700000 and 140000 for the test; lower data.size to 614400");
+    s.limit = 10;
+    s.test_limit = 10;
+    load(&s, 0);
+}
+END_TEST
+
+/* ---- through the program ---- */
+
+static void configure(const char *set, const char *rest)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "method: {name: simclr, proj_dim: 8}\n"
+             "data: {name: %s, size: 64}\nepochs: 1\nbatch: 16\n"
+             "metrics: {samples: 12, bank: 16, knn_k: 3, lid_k: 3}\n%s", set, rest);
+    program_write("a.yaml", text);
+}
+
+static program_result train_with(const char *setting)
+{
+    return program("train", "a.yaml", "--threads=2", setting, NULL);
+}
+
+START_TEST(vectors_are_trained_on_planned_and_reported_without_pictures)
+{
+    configure(sets[_i], "model: {name: mlp, hidden: 16, out: 8}\n");
+    program_result r = program("plan", "a.yaml", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    r = train_with("seed=1");
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_ptr_nonnull(strstr(r.out, "64 vectors to train on, 12 held out, of 32 "));
+    const char *folder = program_run_folder("runs");
+    const json_t *head = json_array_get(program_lines(folder, "snapshots.jsonl"), 0);
+    ck_assert(json_is_null(json_object_get(head, "pairs")));
+    r = program("report", folder, NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+}
+END_TEST
+
+START_TEST(codes_of_vectors_have_nmse_and_neither_psnr_nor_pictures)
+{
+    program_write("a.yaml",
+                  "method: {name: vqvae}\nmodel: {name: mlp_autoencoder, hidden: 16}\n"
+                  "quantiser: {name: vq, codes: 16}\ndata: {name: pilot, size: 64}\n"
+                  "epochs: 1\nbatch: 16\n"
+                  "metrics: {samples: 12, bank: 16, knn_k: 3, lid_k: 3}\n");
+    program_result r = train_with("seed=1");
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    const char *folder = program_run_folder("runs");
+    const json_t *line = json_array_get(program_lines(folder, "metrics.jsonl"), 1);
+    ck_assert(json_is_null(json_object_get(line, "recon/psnr")));
+    ck_assert(json_is_null(json_object_get(line, "recon/ssim")));
+    ck_assert(json_number_value(json_object_get(line, "recon/nmse")) > 0);
+    const json_t *shot = json_array_get(program_lines(folder, "snapshots.jsonl"), 1);
+    ck_assert_ptr_nonnull(json_object_get(shot, "code_bins"));
+    ck_assert_ptr_null(json_object_get(shot, "original"));
+    r = program("report", folder, NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    r = program("quantise", folder, NULL);
+    ck_assert_msg(r.exit == 0 && strstr(r.out, "vectors: mse "), "%s%s", r.out, r.err);
+}
+END_TEST
+
+START_TEST(what_means_nothing_to_vectors_is_refused)
+{
+    static const struct { const char *setting, *text; } no[] = {
+        { "model.name=conv3", "conv3 works on pictures, but torus holds vectors "
+          "of 32 numbers; model.name is one of mlp, mlp_autoencoder, identity\n" },
+        { "augment.crop=true", "augment.crop means nothing to torus, which holds vectors "
+          "of 32 numbers; only augment.noise changes them (augment.recipe=noise)\n" },
+        { "augment.flip=0.5", "augment.flip means nothing to torus" },
+        { "augment.recipe=simsiam_cifar", "augment.crop means nothing to torus" },
+    };
+    configure("torus", "");
+    for (size_t i = 0; i < NN_COUNT(no); i++) {
+        program_result r = train_with(no[i].setting);
+        ck_assert_int_eq(r.exit, 2);
+        ck_assert_msg(strstr(r.err, no[i].text) != NULL, "%s", r.err);
+    }
+    ck_assert_int_eq(train_with("augment.crop=false").exit, 0);
+}
+END_TEST
+
 Suite *suite_generated(void)
 {
+    TCase *views = tcase_create("views"), *pictures = tcase_create("pictures");
+    TCase *whole = tcase_create("program");
     Suite *s = suite_create("generated");
     TCase *all = tcase_create("numbers"), *clouds = tcase_create("clouds");
     TCase *surface = tcase_create("surfaces"), *pilot = tcase_create("pilot");
@@ -541,5 +898,31 @@ Suite *suite_generated(void)
     tcase_add_test(pilot, the_pilot_is_its_formula_and_white_noise);
     tcase_add_test(pilot, the_matrices_of_the_pilot_have_the_stated_variances);
     suite_add_tcase(s, pilot);
+
+    tcase_add_checked_fixture(views, NULL, free_arena);
+    tcase_add_loop_test(views, noise_is_added_to_what_the_view_was, 0, 2);
+    tcase_add_test(views, every_view_and_epoch_has_noise_of_its_own);
+    tcase_add_test(views, what_changes_pictures_only_is_told);
+    suite_add_tcase(s, views);
+
+    tcase_add_checked_fixture(pictures, NULL, free_arena);
+    tcase_add_test(pictures, normal_shapes_are_what_they_were);
+    tcase_add_test(pictures, of_easy_shapes_kind_and_rotation_alone_vary);
+    tcase_add_test(pictures,
+                   hard_shapes_keep_background_and_factors_and_have_others_behind);
+    tcase_add_loop_test(pictures, the_constants_for_normalising_pictures_are_their_moments,
+                        0, 3);
+    tcase_add_test(pictures, no_sprite_comes_twice_and_every_value_comes);
+    tcase_add_test(pictures, sprites_have_the_area_the_place_and_the_turn_of_their_factors);
+    tcase_add_test(pictures, more_sprites_than_there_are_is_refused);
+    suite_add_tcase(s, pictures);
+
+    tcase_set_timeout(whole, 60);
+    tcase_add_checked_fixture(whole, program_enter, program_leave);
+    tcase_add_loop_test(whole, vectors_are_trained_on_planned_and_reported_without_pictures,
+                        0, SETS);
+    tcase_add_test(whole, codes_of_vectors_have_nmse_and_neither_psnr_nor_pictures);
+    tcase_add_test(whole, what_means_nothing_to_vectors_is_refused);
+    suite_add_tcase(s, whole);
     return s;
 }
