@@ -10,6 +10,7 @@
  * without repetition, in an order that the seed shuffles: sample i is a function of
  * (seed, i), and the test comes from the end of the order.  The class is the shape. */
 #include <math.h>
+#include <string.h>
 
 #include "data/figure.h"
 #include "data/made.h"
@@ -21,7 +22,8 @@ enum { SHAPE, SCALE, ORIENTATION, X, Y, FACTORS };
 enum { ALL = SHAPES * SCALES * TURNS * PLACES * PLACES };
 #define TURN 6.283185307179586
 
-/* Radius of the largest figure in pixels: at 17 from the edge nothing is cut off. */
+/* Radius of the largest figure in pixels, whose corners are 1.05 away from its middle: at
+ * 17 from the edge nothing is cut off. */
 static const double largest = 15, margin = 17;
 
 /* With k = |(x / a, y / b)| and its gradient g / k, g = |(x / a^2, y / b^2)|: k (k - 1) / g is
@@ -51,11 +53,13 @@ static void draw(uint32_t number, uint8_t *pixel, uint16_t *label, float *factor
     const int shape = (int)(rest / (TURNS * SCALES));
     const double size = 0.5 + 0.1 * scale, angle = TURN * turn / TURNS;
     const double cosine = nn_cos(angle), sine = nn_sin(angle), radius = largest * size;
+    const double around = 1.05 * radius + 1;            /* beyond it all is black */
     const double left = margin + (SIDE - 2 * margin) * x / (PLACES - 1);
     const double top = margin + (SIDE - 2 * margin) * y / (PLACES - 1);
 
-    for (int j = 0; j < SIDE; j++)
-        for (int i = 0; i < SIDE; i++) {
+    memset(pixel, 0, SIDE * SIDE);
+    for (int j = (int)(top - around); j < top + around; j++)
+        for (int i = (int)(left - around); i < left + around; i++) {
             const double dx = (i + 0.5 - left) / radius, dy = (j + 0.5 - top) / radius;
             const data_point p = { dx * cosine + dy * sine, dy * cosine - dx * sine };
             const double cover = 0.5 - outline(shape, p) * radius;

@@ -694,7 +694,7 @@ static int by_number(const void *a, const void *b)
 
 START_TEST(no_sprite_comes_twice_and_every_value_comes)
 {
-    enum { N = 6000 };
+    enum { N = 3000 };
     static const int values[] = { 3, 6, 40, 32, 32 };
     data_settings s = settings("sprites", N / 6 * 5);
     int number[N], seen[SPRITE_FACTORS][40] = { { 0 } };
@@ -844,7 +844,7 @@ START_TEST(what_means_nothing_to_vectors_is_refused)
         { "augment.flip=0.5", "augment.flip means nothing to torus" },
         { "augment.recipe=simsiam_cifar", "augment.crop means nothing to torus" },
     };
-    configure("torus", "");
+    configure("torus", "model: {name: mlp}\n");
     for (size_t i = 0; i < NN_COUNT(no); i++) {
         program_result r = train_with(no[i].setting);
         ck_assert_int_eq(r.exit, 2);
