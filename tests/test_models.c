@@ -81,7 +81,7 @@ START_TEST(every_model_takes_every_image_size_that_fits)
         net_start(&n, m->name, "simsiam", images[i], 3);
         if (m->fits && m->fits(n.model_config, images[i]))
             continue;
-        if (m->settings)
+        if (m->settings[0].name)
             net_set_model(&n, "width", 0.1);
         net_set_method(&n, "proj_dim", 8);
         net_build(&n, 3);

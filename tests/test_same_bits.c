@@ -38,7 +38,7 @@ static float *train(const char *model, const char *method, int threads, const nn
     /* rows of 9 x 9 x 8 = 648 are three chunks of a column sum: the tree is not trivial */
     const int side = nn_model_find(model)->fits ? 12 : 9;
     net_start(&n, model, method, (nn_image_shape){ side, side, 3 }, 8);
-    if (nn_model_find(model)->settings)
+    if (nn_model_find(model)->settings[0].name)
         net_set_model(&n, "width", 0.2);
     if (!n.method->decodes)
         net_set_method(&n, "proj_dim", 24);

@@ -4,6 +4,8 @@
  * tried on features that stay what they are.  The map is a single vector, (n, 1, 1, r). */
 #include "nn/model.h"
 
+static const nn_setting settings[] = { NN_SET_END };
+
 typedef struct identity { nn_image_shape image; int numbers; } identity;
 
 static void *build(nn_store *s, const void *config, nn_image_shape in, int *width)
@@ -42,6 +44,6 @@ static nn_node *forward(nn_tape *t, const void *state, nn_node *x)
 
 const nn_model nn_model_identity = {
     .name = "identity", .about = "no layer: the numbers themselves, for features",
-    .build = build, .forward = forward, .encode = encode, .build_decoder = build_decoder,
-    .decode = decode, .vectors = 1
+    .settings = settings, .build = build, .forward = forward, .encode = encode,
+    .build_decoder = build_decoder, .decode = decode, .vectors = 1
 };
