@@ -29,6 +29,7 @@ typedef struct data_images {
     int stored_h, stored_w;
     const char *const *names;           /* of the classes, NULL-terminated, or NULL */
     const char *const *factor_names;    /* (factors), or NULL */
+    int balanced;                       /* data.sampler: every class equally often */
     uint64_t print;                     /* fingerprint of the rows, if a cache knows it */
     struct data_map *map;               /* file behind pixel, for data_release; or NULL */
 } data_images;
@@ -66,6 +67,12 @@ typedef struct data_settings {          /* section `data` of the config */
     int difficulty;                     /* shapes: easy | normal | hard */
     int dim, intrinsic, components;     /* made vectors: D, k, K */
     double separation, noise, offset;
+    const char *classes;                /* "0,3,5" or "cat,dog": these alone; "" = all */
+    double fraction;                    /* of every class; 0 = all */
+    double long_tail;                   /* largest class / smallest; 0 = as it is */
+    double shortcut, shortcut_test;     /* share in the colour of their class; 0 = grey */
+    int subset_seed;                    /* which images these five take */
+    int sampler;                        /* shuffle | balanced */
     int normalise;                      /* 0: pixels stay in 0..1 */
     int symmetric;                      /* 1: pixels from -1 to 1 instead */
 } data_settings;
@@ -102,7 +109,8 @@ int                data_source_count(void);
 const data_source *data_source_at(int i);
 const data_source *data_source_find(const char *name);  /* NULL if there is none */
 
-/* Finds s->name, loads it and applies s->normalise.  An unknown name is NN_ECONFIG and
+/* Finds s->name, loads it, takes the part of it that is wanted (data/subset.h) and applies
+ * s->normalise.  An unknown name is NN_ECONFIG and
  * names the nearest one. */
 nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                     data_images *train, data_images *test, nn_err *err);

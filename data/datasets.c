@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "data/subset.h"
+
 /* The list of data sets, and what all of them share. */
 
 #define X(set) extern const data_source data_##set;
@@ -54,6 +56,20 @@ const nn_setting data_setting_table[] = {
              "sphere, torus, swiss_roll: deviation of what is added to every number"),
     NN_SET_F(data_settings, offset, 0, -1e6, 1e6,
              "clouds: added to every number, which normalising takes away"),
+    NN_SET_T(data_settings, classes, "",
+             "these classes alone, by name or number, as 0,3,5; empty = all"),
+    NN_SET_F(data_settings, fraction, 0, 0, 1,
+             "keep so much of every class of the training images; 0 = all"),
+    NN_SET_F(data_settings, long_tail, 0, 0, 1e6,
+             "make the last class so many times smaller than the first; 0 = off"),
+    NN_SET_F(data_settings, shortcut, 0, 0, 1,
+             "colour grey pictures, so many by their class, others otherwise; 0 = off"),
+    NN_SET_F(data_settings, shortcut_test, 0.1, 0, 1,
+             "the same of test pictures; 1 / classes: colours tell nothing"),
+    NN_SET_I(data_settings, subset_seed, 0, 0, 1e9,
+             "which images fraction, long_tail and shortcut take: not `seed`"),
+    NN_SET_C(data_settings, sampler, 0, "shuffle|balanced",
+             "every image once an epoch, or every class equally often"),
     NN_SET_B(data_settings, normalise, 1,
              "subtract the set's mean and divide by its deviation, per channel"),
     NN_SET_B(data_settings, symmetric, 0,
@@ -81,6 +97,24 @@ const data_source *data_source_find(const char *name)
     return NULL;
 }
 
+static nn_status load_part(const data_source *found, const data_settings *s, uint64_t seed,
+                           nn_arena *a, data_images *train, data_images *test, nn_err *err)
+{
+    data_settings whole = *s;
+    data_images *part[] = { train, test };
+
+    if (data_limit_is_late(s))
+        whole.limit = whole.test_limit = 0;
+    NN_TRY(found->load(&whole, seed, a, train, test, err));
+    for (int k = 0; k < 2; k++) {
+        if (!part[k]->names)
+            part[k]->names = found->labels;
+        if (!part[k]->factor_names)
+            part[k]->factor_names = found->factors;
+    }
+    return data_subset(s, a, train, test, err);
+}
+
 nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                     data_images *train, data_images *test, nn_err *err)
 {
@@ -96,13 +130,11 @@ nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                        nearest ? nearest : "", nearest ? "'?" : "");
     }
     *train = *test = (data_images){ 0 };
-    NN_TRY(found->load(s, seed, a, train, test, err));
-    data_images *part[] = { train, test };
-    for (int k = 0; k < 2; k++) {
-        if (!part[k]->names)
-            part[k]->names = found->labels;
-        if (!part[k]->factor_names)
-            part[k]->factor_names = found->factors;
+    nn_status status = load_part(found, s, seed, a, train, test, err);
+    if (status != NN_OK) {
+        data_release(train);
+        data_release(test);
+        return status;
     }
     for (int j = 0; j < 3 && (s->symmetric || !s->normalise); j++) {
         int centred = s->symmetric && train->pixel;

@@ -19,6 +19,14 @@ typedef struct slot {
 /* What a worker has spent; a cache line each, so that nobody waits for a neighbour's. */
 typedef struct spent { _Alignas(64) double seconds; long images; } spent;
 
+/* Images by class, for epochs in which every class comes equally often. */
+typedef struct classes {
+    int count;                          /* classes that have an image */
+    uint32_t *end;                      /* of each of them among the members */
+    uint32_t *member;                   /* (n) images, class by class */
+    uint32_t *drawn, *turn;             /* (n) what an epoch shows; order to show it in */
+} classes;
+
 struct data_loader {
     const data_images *d;
     data_augment augment;
@@ -26,6 +34,7 @@ struct data_loader {
     int batch, views, steps;
     int order_epoch;                    /* whose order this is, -1: none */
     uint32_t *order;                    /* (n) */
+    classes by_class;                   /* of a balanced set */
     slot slot[2];
     slot *making;                       /* posted with nn_par_ahead, or NULL */
     slot *filling;                      /* what the jobs write */
@@ -58,6 +67,24 @@ static float *views_new(nn_arena *a, const data_images *d, int batch)
     return NN_NEW(a, float, (size_t)batch * d->h * d->w * d->c);
 }
 
+static classes classes_new(nn_arena *a, const data_images *d)
+{
+    classes k = { .end = NN_NEW0(a, uint32_t, d->classes + 1),
+                  .member = NN_NEW(a, uint32_t, d->n),
+                  .drawn = NN_NEW(a, uint32_t, d->n), .turn = NN_NEW(a, uint32_t, d->n) };
+
+    for (int i = 0; i < d->n; i++)
+        k.end[d->label[i] + 1]++;
+    for (int c = 0; c < d->classes; c++)
+        k.end[c + 1] += k.end[c];
+    for (int i = 0; i < d->n; i++)              /* moves each start on to the end */
+        k.member[k.end[d->label[i]]++] = (uint32_t)i;
+    for (int c = 0; c < d->classes; c++)
+        if (k.end[c] > (k.count ? k.end[k.count - 1] : 0))
+            k.end[k.count++] = k.end[c];
+    return k;
+}
+
 data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augment *g,
                              uint64_t seed, int batch, int views)
 {
@@ -66,6 +93,7 @@ data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augme
 
     NN_NEED(batch >= 1 && batch <= d->n, "loader: a batch of %d from %d images", batch,
             d->n);
+    NN_NEED(!d->balanced || !d->unlabelled, "loader: classes of images without a label");
     NN_NEED(views >= 1 && views <= DATA_MOST_VIEWS, "loader: %d views", views);
     l->d = d;
     l->augment = *g;
@@ -75,6 +103,8 @@ data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augme
     l->steps = d->n / batch;
     l->order_epoch = -1;
     l->order = NN_NEW(a, uint32_t, d->n);
+    if (d->balanced)
+        l->by_class = classes_new(a, d);
     for (int k = 0; k < 2; k++) {
         slot *s = &l->slot[k];
         s->epoch = -1;
@@ -132,12 +162,53 @@ static size_t jobs_of(const data_loader *l)
     return ((size_t)l->batch + JOB - 1) / JOB;
 }
 
+/* Every image once, in random order. */
+static void shuffle(data_loader *l, int epoch)
+{
+    nn_rng r = nn_rng_at(l->seed, NN_RNG_SHUFFLE, (uint32_t)epoch, 0);
+    nn_rng_permute(&r, l->order, (uint32_t)l->d->n);
+}
+
+/* `count` images of class c, all of them before any comes again. */
+static void draw_class(const classes *k, int c, uint32_t count, uint32_t *drawn,
+                       uint32_t *turn, nn_rng *r)
+{
+    uint32_t start = c ? k->end[c - 1] : 0, has = k->end[c] - start;
+    const uint32_t *member = k->member + start;
+
+    for (uint32_t at = 0; at < count; at += has) {
+        uint32_t some = count - at < has ? count - at : has;
+        nn_rng_permute(r, turn, has);
+        for (uint32_t i = 0; i < some; i++)
+            drawn[at + i] = member[turn[i]];
+    }
+}
+
+/* As many places as the epoch has steps for; every class gets the same number of them,
+ * and those that are left over go to different classes. */
+static void balance(data_loader *l, int epoch)
+{
+    const classes *k = &l->by_class;
+    uint32_t places = (uint32_t)l->steps * (uint32_t)l->batch, count = (uint32_t)k->count;
+    uint32_t more = places % count, at = 0;
+    nn_rng r = nn_rng_at(l->seed, NN_RNG_SHUFFLE, (uint32_t)epoch, 1);
+
+    uint32_t first = nn_rng_below(&r, count);           /* of those that get one more */
+    for (uint32_t c = 0; c < count; c++) {
+        uint32_t some = places / count + ((c + count - first) % count < more);
+        draw_class(k, (int)c, some, k->drawn + at, k->turn, &r);
+        at += some;
+    }
+    nn_rng_permute(&r, k->turn, places);
+    for (uint32_t i = 0; i < places; i++)
+        l->order[i] = k->drawn[k->turn[i]];
+}
+
 /* Decides what batch `step` of `epoch` holds; its views are made afterwards. */
 static void prepare(data_loader *l, slot *s, int epoch, int step)
 {
     if (l->order_epoch != epoch) {
-        nn_rng r = nn_rng_at(l->seed, NN_RNG_SHUFFLE, (uint32_t)epoch, 0);
-        nn_rng_permute(&r, l->order, (uint32_t)l->d->n);
+        (l->d->balanced ? balance : shuffle)(l, epoch);
         l->order_epoch = epoch;
     }
     s->epoch = epoch;

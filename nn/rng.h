@@ -19,7 +19,8 @@ typedef enum nn_purpose {               /* numbers are part of the format */
     NN_RNG_GENERATE = 4,                /* generated data sets */
     NN_RNG_METRIC = 5,
     NN_RNG_TEST = 6,
-    NN_RNG_QUANT = 7                    /* epoch, sample = step, hash of a name */
+    NN_RNG_QUANT = 7,                   /* epoch, sample = step, hash of a name */
+    NN_RNG_SUBSET = 8                   /* data/subset.h */
 } nn_purpose;
 
 typedef struct nn_rng {
