@@ -1,6 +1,7 @@
 #include "data/augment.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "nn/elem.h"
@@ -8,7 +9,7 @@
 /* Two random views of an image: what makes a method "self-supervised" is that both must
  * be embedded alike.
  *
- *   crop and resize   take a random box, blow it up to the full size
+ *   crop and resize   take a random box, bring it to the size of a view
  *   flip              mirror left and right
  *   jitter            brightness, contrast, saturation, hue, in random order
  *   grey              lose the colour
@@ -67,6 +68,17 @@ const nn_setting data_augment_table[] = {
              "mirror before the colour changes or after everything"),
     NN_SET_F(data_augment, noise, 0, 0, 100,
              "deviation of what is added to every normalised number, also of vectors"),
+    /* from here on no recipe has a say */
+    NN_SET_I(data_augment, size, 0, 0, DATA_MOST_SIDE,
+             "side of the views and of what is evaluated, pixels; 0 = as the images are"),
+    NN_SET_I(data_augment, local_crops, 0, 0, DATA_MOST_LOCAL,
+             "small crops of each image beside the views (multi-crop)"),
+    NN_SET_I(data_augment, local_size, 0, 0, DATA_MOST_SIDE,
+             "their side, pixels; 0 = half of a view's"),
+    NN_SET_F(data_augment, local_scale_min, 0.05, 0.001, 1,
+             "smallest share of the area in them"),
+    NN_SET_F(data_augment, local_scale_max, 0.4, 0.001, 1,
+             "largest share of the area in them"),
     NN_SET_END
 };
 
@@ -82,8 +94,8 @@ typedef struct recipe { const char *name; data_augment set; } recipe;
 
 /* In the order of the words of augment.recipe, without auto; test_augment.c compares.
  * Ranges are those of the papers' programs unless the line says otherwise.  The size of a
- * view is always the data set's own: what the papers state for 224 or 32 pixels is used
- * at any size. */
+ * view is the data set's own, or augment.size: what the papers state for 224 or 32 pixels
+ * is used at any size. */
 static const recipe recipes[] = {
     /* defaults of the table */
     { "none",
@@ -158,6 +170,11 @@ const data_augment *data_recipe_find(const char *name)
     return NULL;
 }
 
+int data_in_recipe(const nn_setting *s)
+{
+    return s->at < offsetof(data_augment, size);
+}
+
 static void copy_field(const nn_setting *s, const data_augment *from, data_augment *to)
 {
     size_t size = s->kind == NN_FLOAT ? sizeof(double) : sizeof(int);
@@ -187,10 +204,11 @@ nn_status data_augment_resolve(data_augment *a, const unsigned char *given,
                        "`fullrank help config`", suits ? suits : "");
     a->recipe = wanted + 1;
     for (int k = 1; table[k].name; k++)
-        if (!given || !given[k])
+        if (data_in_recipe(&table[k]) && (!given || !given[k]))
             copy_field(&table[k], &recipes[wanted].set, a);
 
     NN_TRY(check_range("scale", a->scale_min, a->scale_max, err));
+    NN_TRY(check_range("local_scale", a->local_scale_min, a->local_scale_max, err));
     NN_TRY(check_range("ratio", a->ratio_min, a->ratio_max, err));
     return check_range("sigma", a->sigma_min, a->sigma_max, err);
 }
@@ -307,7 +325,37 @@ static void jitter(const data_draw *draw, float *x, size_t pixels, int c)
 
 size_t data_augment_space(const data_images *d)
 {
-    return data_pixel_space(d->h, d->w, d->c, d->h, d->w);
+    return data_pixel_space(data_stored_h(d), data_stored_w(d), d->c, d->h, d->w);
+}
+
+/* What was drawn, done: (h, w, c) of image i, a picture. */
+static void make_view(const data_augment *a, const data_images *d, int i,
+                      const data_draw *draw, int h, int w, float *out, void *work)
+{
+    int c = d->c;
+    size_t pixels = (size_t)h * w;
+
+    data_resize(d, data_pixel_at(d, i), draw->box, a->interpolation, h, w, out, work);
+    if (draw->flip && a->order == DATA_FLIP_EARLY)
+        data_flip(out, h, w, c);
+    if (draw->jitter)
+        jitter(draw, out, pixels, c);
+    if (draw->grey)
+        data_grey(out, pixels, c);
+    if (draw->blur)
+        data_blur(out, h, w, c, draw->sigma, work);
+    if (draw->solarize)
+        data_solarize(out, pixels * c);
+    if (draw->flip && a->order == DATA_FLIP_LAST)
+        data_flip(out, h, w, c);
+    data_normalise(d, out, pixels);
+}
+
+/* The address of all draws of a view: pairs 0 and 1 are the views', later ones the local
+ * crops', of which each has a pair for itself. */
+static uint64_t sample_of(int i, int pair, int second)
+{
+    return (uint64_t)pair << 32 | ((uint64_t)i * 2 + (uint64_t)second);
 }
 
 static void add_noise(const data_augment *a, uint64_t seed, uint32_t epoch,
@@ -318,42 +366,54 @@ static void add_noise(const data_augment *a, uint64_t seed, uint32_t epoch,
         x[k] += (float)(a->noise * nn_rng_normal(&r));
 }
 
-static void picture_view(const data_augment *a, const data_images *d, int i,
-                         data_draw draw, float *out, void *work)
-{
-    int h = d->h, w = d->w, c = d->c;
-    size_t pixels = (size_t)h * w;
-
-    data_resize(d, data_pixel_at(d, i), draw.box, a->interpolation, h, w, out, work);
-    if (draw.flip && a->order == DATA_FLIP_EARLY)
-        data_flip(out, h, w, c);
-    if (draw.jitter)
-        jitter(&draw, out, pixels, c);
-    if (draw.grey)
-        data_grey(out, pixels, c);
-    if (draw.blur)
-        data_blur(out, h, w, c, draw.sigma, work);
-    if (draw.solarize)
-        data_solarize(out, pixels * c);
-    if (draw.flip && a->order == DATA_FLIP_LAST)
-        data_flip(out, h, w, c);
-    data_normalise(d, out, pixels);
-}
-
 void data_augment_view(const data_augment *a, const data_images *d, int i, int view,
                        uint64_t seed, uint32_t epoch, float *out, void *work)
 {
     NN_NEED(i >= 0 && i < d->n && view >= 0 && view < DATA_MOST_VIEWS,
             "view %d of image %d of %d", view, i, d->n);
-    uint64_t pair = (uint64_t)view / 2, second = (uint64_t)view % 2;
-    uint64_t sample = pair << 32 | ((uint64_t)i * 2 + second);
+    int second = view % 2;
+    uint64_t sample = sample_of(i, view / 2, second);
 
     if (d->value) {
         data_plain(d, NULL, i, 1, out);
     } else {
         nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch, sample);
-        picture_view(a, d, i, data_draw_view(a, d->h, d->w, (int)second, &r), out, work);
+        data_draw draw = data_draw_view(a, data_stored_h(d), data_stored_w(d), second, &r);
+        make_view(a, d, i, &draw, d->h, d->w, out, work);
     }
     if (a->noise > 0)
         add_noise(a, seed, epoch, sample, out, (size_t)d->h * d->w * d->c);
+}
+
+/* ---- local crops ---- */
+
+int data_local_side(const data_augment *a, const data_images *d)
+{
+    int shorter = d->h < d->w ? d->h : d->w;
+    return a->local_size ? a->local_size : (shorter + 1) / 2;
+}
+
+size_t data_local_space(const data_augment *a, const data_images *d)
+{
+    int side = data_local_side(a, d);
+    return data_pixel_space(data_stored_h(d), data_stored_w(d), d->c, side, side);
+}
+
+void data_augment_local(const data_augment *a, const data_images *d, int i, int k,
+                        uint64_t seed, uint32_t epoch, float *out, void *work)
+{
+    int side = data_local_side(a, d);
+    data_augment small = *a;
+
+    NN_NEED(i >= 0 && i < d->n && k >= 0 && k < DATA_MOST_LOCAL && d->pixel,
+            "local crop %d of image %d of %d", k, i, d->n);
+    small.crop = 1;
+    small.scale_min = a->local_scale_min;
+    small.scale_max = a->local_scale_max;
+    uint64_t sample = sample_of(i, DATA_MOST_VIEWS / 2 + k, 0);
+    nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch, sample);
+    data_draw draw = data_draw_view(&small, data_stored_h(d), data_stored_w(d), 0, &r);
+    make_view(a, d, i, &draw, side, side, out, work);
+    if (a->noise > 0)
+        add_noise(a, seed, epoch, sample, out, (size_t)side * side * d->c);
 }

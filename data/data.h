@@ -27,6 +27,7 @@ typedef struct data_images {
     float mean[3], std[3];              /* per channel on the 0..1 scale; of numbers
                                            mean[0] and std[0], for all of them */
     int stored_h, stored_w;
+    char *space; size_t space_each;     /* for data_plain of another size, one a thread */
     const char *const *names;           /* of the classes, NULL-terminated, or NULL */
     const char *const *factor_names;    /* (factors), or NULL */
     int balanced;                       /* data.sampler: every class equally often */
@@ -41,6 +42,8 @@ const uint8_t *data_pixel_at(const data_images *d, int i);
 const float   *data_value_at(const data_images *d, int i);
 
 /* Numbers of an image as it is stored, and image i, pictures on the scale 0 to 255. */
+int    data_stored_h(const data_images *d);
+int    data_stored_w(const data_images *d);
 size_t data_raw_count(const data_images *d);
 void   data_raw(const data_images *d, int i, float *out);
 
@@ -115,6 +118,11 @@ const data_source *data_source_find(const char *name);  /* NULL if there is none
 nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                     data_images *train, data_images *test, nn_err *err);
 
+/* Hands out every picture of d as side x side (augment.size): views go straight there,
+ * plain images are resized whole (bilinear, antialiased), whatever shape they had.
+ * side = 0: nothing.  NN_ECONFIG when d holds numbers. */
+nn_status data_view_size(data_images *d, int side, nn_arena *a, nn_err *err);
+
 /* 64 bits over sizes, pixels or numbers, and labels, image by image: sets with the same
  * value are the same set. */
 uint64_t data_fingerprint(const data_images *d);
@@ -133,9 +141,17 @@ typedef struct data_augment {           /* section `augment` of the config */
     double solarize, solarize2;
     int order;                          /* flip_early | flip_last */
     double noise;                       /* deviation, on normalised numbers */
+    int size;                           /* from here on no recipe has a say */
+    int local_crops, local_size;
+    double local_scale_min, local_scale_max;
 } data_augment;
 
+enum { DATA_MOST_SIDE = 4096, DATA_MOST_LOCAL = 8 };
+
 extern const nn_setting data_augment_table[];
+
+/* 1 for the rows of that table that recipes set. */
+int data_in_recipe(const nn_setting *row);
 
 /* Replaces, in *a, every setting the user did not give by the recipe's value; `given[i]`
  * is 1 for rows of data_augment_table that the user set (NULL: none).  recipe = auto
@@ -155,6 +171,14 @@ size_t data_augment_space(const data_images *d);
 void   data_augment_view(const data_augment *a, const data_images *d, int i, int view,
                          uint64_t seed, uint32_t epoch, float *out, void *work);
 
+/* Local crop k of image i, below DATA_MOST_LOCAL: (side, side, c) floats, a small part of
+ * the picture (local_scale_min to _max of its area) with the augmentation of the first
+ * view (SwAV, Caron et al. 2020).  It draws for itself: no view changes. */
+int    data_local_side(const data_augment *a, const data_images *d);
+size_t data_local_space(const data_augment *a, const data_images *d);
+void   data_augment_local(const data_augment *a, const data_images *d, int i, int k,
+                          uint64_t seed, uint32_t epoch, float *out, void *work);
+
 /* Images, normalised and not augmented: (n, h, w, c).  index = NULL: first .. first+n-1;
  * otherwise index[first] .. index[first+n-1]. */
 void data_plain(const data_images *d, const uint32_t *index, int first, int n,
@@ -170,6 +194,8 @@ typedef struct data_batch {
     int n, epoch, step;
     const float *view[DATA_MOST_VIEWS]; /* (n, h, w, c) each, NULL beyond the loader's
                                            number; valid until the next call */
+    const float *local[DATA_MOST_LOCAL]; /* (n, side, side, c) each, augment.local_crops
+                                           of them, then NULL */
     const uint32_t *index;              /* (n) into the data set */
 } data_batch;
 

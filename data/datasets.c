@@ -157,11 +157,19 @@ static size_t stored_at(const data_images *d, int i)
     return d->row ? d->row[i] : (size_t)i;
 }
 
+int data_stored_h(const data_images *d)
+{
+    return d->stored_h ? d->stored_h : d->h;
+}
+
+int data_stored_w(const data_images *d)
+{
+    return d->stored_w ? d->stored_w : d->w;
+}
+
 size_t data_raw_count(const data_images *d)
 {
-    size_t h = (size_t)(d->stored_h ? d->stored_h : d->h);
-    size_t w = (size_t)(d->stored_w ? d->stored_w : d->w);
-    return h * w * (size_t)d->c;
+    return (size_t)data_stored_h(d) * (size_t)data_stored_w(d) * (size_t)d->c;
 }
 
 const uint8_t *data_pixel_at(const data_images *d, int i)
@@ -299,7 +307,7 @@ static uint64_t hash_labels(uint64_t h, const data_images *d)
 
 uint64_t data_fingerprint(const data_images *d)
 {
-    const int size[] = { d->n, d->h, d->w, d->c, d->classes };
+    const int size[] = { d->n, data_stored_h(d), data_stored_w(d), d->c, d->classes };
     uint64_t h = FNV_START;
 
     for (size_t i = 0; i < NN_COUNT(size); i++)

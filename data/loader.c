@@ -14,6 +14,7 @@ typedef struct slot {
     int epoch, step;                    /* epoch -1: nothing in it */
     uint32_t *index;                    /* (batch) */
     float *view[DATA_MOST_VIEWS];       /* (batch, h, w, c) */
+    float *local[DATA_MOST_LOCAL];      /* (batch, side, side, c) */
 } slot;
 
 /* What a worker has spent; a cache line each, so that nobody waits for a neighbour's. */
@@ -31,7 +32,7 @@ struct data_loader {
     const data_images *d;
     data_augment augment;
     uint64_t seed;
-    int batch, views, steps;
+    int batch, views, steps, locals, side;
     int order_epoch;                    /* whose order this is, -1: none */
     uint32_t *order;                    /* (n) */
     classes by_class;                   /* of a balanced set */
@@ -62,9 +63,16 @@ nn_status data_loader_check(const data_images *d, int batch, nn_err *err)
                    batch, d->n, d->n);
 }
 
-static float *views_new(nn_arena *a, const data_images *d, int batch)
+static float *views_new(nn_arena *a, int batch, int h, int w, int c)
 {
-    return NN_NEW(a, float, (size_t)batch * d->h * d->w * d->c);
+    return NN_NEW(a, float, (size_t)batch * h * w * c);
+}
+
+static size_t space_of(const data_loader *l)
+{
+    size_t view = data_augment_space(l->d);
+    size_t local = l->locals ? data_local_space(&l->augment, l->d) : 0;
+    return view > local ? view : local;
 }
 
 static classes classes_new(nn_arena *a, const data_images *d)
@@ -89,10 +97,10 @@ data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augme
                              uint64_t seed, int batch, int views)
 {
     data_loader *l = NN_NEW0(a, data_loader, 1);
-    size_t space = data_augment_space(d);
 
     NN_NEED(batch >= 1 && batch <= d->n, "loader: a batch of %d from %d images", batch,
             d->n);
+    NN_NEED(!g->local_crops || d->pixel, "loader: local crops of numbers");
     NN_NEED(!d->balanced || !d->unlabelled, "loader: classes of images without a label");
     NN_NEED(views >= 1 && views <= DATA_MOST_VIEWS, "loader: %d views", views);
     l->d = d;
@@ -100,6 +108,8 @@ data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augme
     l->seed = seed;
     l->batch = batch;
     l->views = views;
+    l->locals = g->local_crops;
+    l->side = data_local_side(g, d);
     l->steps = d->n / batch;
     l->order_epoch = -1;
     l->order = NN_NEW(a, uint32_t, d->n);
@@ -110,13 +120,15 @@ data_loader *data_loader_new(nn_arena *a, const data_images *d, const data_augme
         s->epoch = -1;
         s->index = NN_NEW(a, uint32_t, batch);
         for (int v = 0; v < views; v++)
-            s->view[v] = views_new(a, d, batch);
+            s->view[v] = views_new(a, batch, d->h, d->w, d->c);
+        for (int v = 0; v < l->locals; v++)
+            s->local[v] = views_new(a, batch, l->side, l->side, d->c);
     }
     atomic_init(&l->drop, 0);
     l->workers = nn_par_threads();
     l->work = NN_NEW(a, char *, l->workers);
     for (int k = 0; k < l->workers; k++)
-        l->work[k] = NN_NEW(a, char, space);
+        l->work[k] = NN_NEW(a, char, space_of(l));
     l->spent = NN_NEW0(a, spent, l->workers);
     return l;
 }
@@ -141,6 +153,7 @@ static void make_views(void *ctx, size_t job, int worker)
     data_loader *l = ctx;
     const slot *s = l->filling;
     size_t count = (size_t)l->d->h * l->d->w * l->d->c;
+    size_t small = (size_t)l->side * l->side * l->d->c;
     int first = (int)job * JOB, end = first + JOB < l->batch ? first + JOB : l->batch;
 
     if (atomic_load_explicit(&l->drop, memory_order_relaxed))
@@ -148,11 +161,16 @@ static void make_views(void *ctx, size_t job, int worker)
     NN_NEED(worker < l->workers, "loader: worker %d, but made for %d", worker,
             l->workers);
     double from = thread_seconds();
-    for (int i = first; i < end; i++)
+    for (int i = first; i < end; i++) {
         for (int v = 0; v < l->views; v++)
             data_augment_view(&l->augment, l->d, (int)s->index[i], v, l->seed,
                               (uint32_t)s->epoch, s->view[v] + (size_t)i * count,
                               l->work[worker]);
+        for (int v = 0; v < l->locals; v++)
+            data_augment_local(&l->augment, l->d, (int)s->index[i], v, l->seed,
+                               (uint32_t)s->epoch, s->local[v] + (size_t)i * small,
+                               l->work[worker]);
+    }
     l->spent[worker].seconds += thread_seconds() - from;
     l->spent[worker].images += end - first;
 }
@@ -258,6 +276,8 @@ data_batch data_loader_get(data_loader *l, int epoch, int step)
     data_batch b = { .n = l->batch, .epoch = epoch, .step = step, .index = now->index };
     for (int v = 0; v < l->views; v++)
         b.view[v] = now->view[v];
+    for (int v = 0; v < l->locals; v++)
+        b.local[v] = now->local[v];
     return b;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "nn/elem.h"
+#include "nn/par.h"
 
 /* The operations on pixels.  A loop marked `omp simd` writes each element once: how many
  * are done at a time cannot be seen in the result. */
@@ -11,7 +12,8 @@
 enum {
     TAPS = 4,                                   /* bicubic; bilinear has two */
     MOST_RADIUS = 3 * DATA_MOST_SIGMA,
-    LANES = 8                                   /* partial sums: part of the format */
+    LANES = 8,                                  /* partial sums: part of the format */
+    SPACING = 64                                /* bytes: spaces of threads, as arenas */
 };
 
 /* The weights of one output coordinate over `count` input coordinates from `first` on. */
@@ -267,7 +269,7 @@ static void make_smaller(const source *s, int how, int oh, int ow, float *out, v
 void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how, int oh,
                  int ow, float *out, void *work)
 {
-    int h = d->h, w = d->w, c = d->c;
+    int h = data_stored_h(d), w = data_stored_w(d), c = d->c;
 
     NN_NEED(b.h > 0 && b.w > 0 && b.top >= 0 && b.left >= 0 && b.top + b.h <= h &&
                 b.left + b.w <= w,
@@ -484,18 +486,61 @@ void data_normalise(const data_images *d, float *x, size_t pixels)
         x[at] = (x[at] - mean[k]) * scale[k];
 }
 
+/* ---- without augmentation ---- */
+
+nn_status data_view_size(data_images *d, int side, nn_arena *a, nn_err *err)
+{
+    if (side == 0)
+        return NN_OK;
+    if (d->value)
+        return nn_fail(err, NN_ECONFIG, "augment.size: %d is a size of pictures, and this "
+                       "set is of numbers; set augment.size: 0", side);
+    int h = data_stored_h(d), w = data_stored_w(d), threads = nn_par_threads();
+    d->stored_h = h;
+    d->stored_w = w;
+    d->h = d->w = side;
+    d->space_each = (data_augment_space(d) + SPACING - 1) / SPACING * SPACING;
+    d->space = NN_NEW(a, char, d->space_each * (size_t)threads);
+    return NN_OK;
+}
+
+typedef struct plain {
+    const data_images *d;
+    const uint32_t *index;
+    int first;
+    float *out;
+} plain;
+
+static void plain_one(void *ctx, size_t job, int worker)
+{
+    const plain *p = ctx;
+    const data_images *d = p->d;
+    size_t pixels = (size_t)d->h * d->w, count = pixels * d->c;
+    int i = p->first + (int)job;
+    float *out = p->out + job * count;
+    data_box whole = { 0, 0, data_stored_h(d), data_stored_w(d) };
+
+    if (p->index)
+        i = (int)p->index[i];
+    if (d->value)
+        memcpy(out, data_value_at(d, i), sizeof *out * count);
+    else if (d->space)
+        data_resize(d, data_pixel_at(d, i), whole, DATA_BILINEAR, d->h, d->w, out,
+                    d->space + (size_t)worker * d->space_each);
+    else
+        whole_image(data_pixel_at(d, i), count, out);
+    data_normalise(d, out, pixels);
+}
+
 void data_plain(const data_images *d, const uint32_t *index, int first, int n, float *out)
 {
-    size_t pixels = (size_t)d->h * d->w, count = pixels * d->c;
+    plain p = { d, index, first, out };
 
-    for (int i = first; i < first + n; i++, out += count) {
-        int from = index ? (int)index[i] : i;
-        if (d->value)
-            memcpy(out, data_value_at(d, from), sizeof *out * count);
-        else
-            whole_image(data_pixel_at(d, from), count, out);
-        data_normalise(d, out, pixels);
-    }
+    if (d->space)
+        nn_par_run((size_t)n, plain_one, &p);
+    else
+        for (int i = 0; i < n; i++)
+            plain_one(&p, (size_t)i, 0);
 }
 
 /* ---- blur ---- */

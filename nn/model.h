@@ -26,7 +26,9 @@ typedef struct nn_model {
     /* Why images of this shape cannot be had, or NULL; without it every image fits.  To
      * build the model for images that do not fit is a bug. */
     const char *(*fits)(const void *config, nn_image_shape in);
-    int vectors;                        /* 1: does without neighbouring pixels */
+    int vectors;                        /* 1: an image is one vector of numbers: neighbours
+                                           mean nothing, and forward takes images of the
+                                           size it was built for alone */
 } nn_model;
 
 /* channels times the width multiplier, rounded, at least 1 */
