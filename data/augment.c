@@ -225,6 +225,8 @@ int data_augment_of_pictures(const data_augment *a)
         { offsetof(data_augment, blur2), a->blur2 > 0 },
         { offsetof(data_augment, solarize), a->solarize > 0 },
         { offsetof(data_augment, solarize2), a->solarize2 > 0 },
+        { offsetof(data_augment, size), a->size > 0 },
+        { offsetof(data_augment, local_crops), a->local_crops > 0 },
     };
 
     for (size_t k = 0; k < NN_COUNT(does); k++)

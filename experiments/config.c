@@ -425,7 +425,7 @@ static nn_status resolve_augment(const ex_reader *r, ex_config *c)
         return nn_fail(r->err, NN_ECONFIG, "%s: %s", augment_place(c, at, sizeof at),
                        why.text);
     for (int i = 0; i < s->rows; i++)
-        if (!given[i]
+        if (!given[i] && data_in_recipe(&s->table[i])
             && (strcmp(s->table[i].name, "recipe") != 0 || asked != c->augment.recipe))
             s->mark[i].from = EX_RECIPE;
     return NN_OK;
@@ -488,6 +488,20 @@ static nn_status check_views(const ex_reader *r, const ex_config *c)
     return NN_OK;
 }
 
+/* Local crops are compared with the views in a way that the method must define. */
+static nn_status check_locals(const ex_reader *r, const ex_config *c)
+{
+    char at[EX_PLACE];
+
+    if (!c->augment.local_crops || c->method->local)
+        return NN_OK;
+    return nn_fail(r->err, NN_ECONFIG, "%s: augment.local_crops = %d: method %s does not"
+                   " define a loss of local crops, as simsiam and byol do; set"
+                   " augment.local_crops: 0",
+                   ex_config_where(c, EX_AUGMENT, "local_crops", at, sizeof at),
+                   c->augment.local_crops, c->method->name);
+}
+
 /* lr and base_lr say the same thing in two ways; 0 means "not given". */
 static nn_status resolve_lr(const ex_reader *r, ex_config *c)
 {
@@ -504,6 +518,7 @@ static nn_status resolve_lr(const ex_reader *r, ex_config *c)
                        ex_place(r->file, base, b, sizeof b));
     NN_TRY(check_warmup(r, c));
     NN_TRY(check_views(r, c));
+    NN_TRY(check_locals(r, c));
     NN_TRY(check_starts(r, c));
     return opt_settle(c->optimiser, &c->optim, r->err);
 }

@@ -61,31 +61,45 @@ static nn_status check_shapes(const ex_config *c, nn_image_shape in, nn_err *err
 
     if (!why)
         return NN_OK;
-    return nn_fail(err, NN_ECONFIG, "%s: %s %s, but those of %s are %d x %d",
+    return nn_fail(err, NN_ECONFIG, "%s: %s %s, but those of %s are %d x %d; augment.size"
+                   " makes them larger or smaller",
                    ex_config_where(c, EX_MODEL, "name", at, sizeof at), c->model->name, why,
                    c->source->name, in.h, in.w);
 }
 
-/* The setting of the codebook that a reason names, or else its name. */
-static const char *guilty(const ex_config *c, const char *why)
+/* Local crops are smaller pictures, for a network that was built for the views. */
+static nn_status check_locals(const ex_config *c, const data_images *d, nn_err *err)
 {
-    const ex_section *s = &c->section[EX_QUANTISER];
+    int side = data_local_side(&c->augment, d);
+    const nn_image_shape in = { side, side, d->c };
+    char at[512];
 
-    for (int i = 0; i < s->rows; i++)
-        if (s->mark[i].from >= EX_FILE && strstr(why, s->table[i].name))
-            return s->table[i].name;
-    return "name";
+    if (!c->augment.local_crops)
+        return NN_OK;
+    ex_config_where(c, EX_AUGMENT, "local_crops", at, sizeof at);
+    if (d->value)
+        return nn_fail(err, NN_ECONFIG, "%s: augment.local_crops: %s holds numbers, which "
+                       "have no crops; set augment.local_crops: 0", at, c->source->name);
+    if (c->model->vectors && (side != d->h || side != d->w))
+        return nn_fail(err, NN_ECONFIG, "%s: augment.local_crops: model %s takes images of "
+                       "one size, %d x %d; choose another model, or augment.local_size: %d",
+                       at, c->model->name, d->h, d->w, d->h);
+    const char *why = c->model->fits ? c->model->fits(c->model_config, in) : NULL;
+    if (why)
+        return nn_fail(err, NN_ECONFIG, "%s: augment.local_crops: %s %s, and local crops "
+                       "are %d x %d; set augment.local_size", at, c->model->name, why, side,
+                       side);
+    return NN_OK;
 }
 
-static nn_status check_codes(const ex_config *c, int r, nn_err *err)
+/* What to raise when there are too few training images. */
+static const char *data_key(const ex_config *c, int n)
 {
-    char at[512], why[256];
+    const data_settings *d = &c->data;
 
-    if (!nn_quant_refuses(&c->quantiser, r, why, sizeof why))
-        return NN_OK;
-    return nn_fail(err, NN_ECONFIG, "%s: quantiser %s on %d columns (model %s): %s",
-                   ex_config_where(c, EX_QUANTISER, guilty(c, why), at, sizeof at),
-                   c->quantiser.kind->name, r, c->model->name, why);
+    if (d->classes[0] || d->fraction > 0 || d->long_tail > 0)
+        return "what data.classes, fraction and long_tail leave";
+    return c->source->package || d->limit == n ? "data.limit" : "data.size";
 }
 
 /* Vectors have no neighbouring numbers: neither a convolution nor a crop means anything to
@@ -118,21 +132,49 @@ static nn_status check_vectors(const ex_config *c, const data_images *d, nn_err 
                    c->source->name, d->h * d->w * d->c, all);
 }
 
+static nn_status load(ex_run *run, const ex_config *c, nn_err *err)
+{
+    NN_TRY(data_load(&c->data, EX_DATA_SEED, &run->forever, &run->train, &run->test, err));
+    NN_TRY(check_vectors(c, &run->train, err));
+    NN_TRY(data_view_size(&run->train, c->augment.size, &run->forever, err));
+    NN_TRY(data_view_size(&run->test, c->augment.size, &run->forever, err));
+    return check_locals(c, &run->train, err);
+}
+
+/* The setting of the codebook that a reason names, or else its name. */
+static const char *guilty(const ex_config *c, const char *why)
+{
+    const ex_section *s = &c->section[EX_QUANTISER];
+
+    for (int i = 0; i < s->rows; i++)
+        if (s->mark[i].from >= EX_FILE && strstr(why, s->table[i].name))
+            return s->table[i].name;
+    return "name";
+}
+
+static nn_status check_codes(const ex_config *c, int r, nn_err *err)
+{
+    char at[512], why[256];
+
+    if (!nn_quant_refuses(&c->quantiser, r, why, sizeof why))
+        return NN_OK;
+    return nn_fail(err, NN_ECONFIG, "%s: quantiser %s on %d columns (model %s): %s",
+                   ex_config_where(c, EX_QUANTISER, guilty(c, why), at, sizeof at),
+                   c->quantiser.kind->name, r, c->model->name, why);
+}
+
 nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
 {
     char at[512];
 
     *run = (ex_run){ .config = c };
-    NN_TRY(data_load(&c->data, EX_DATA_SEED, &run->forever, &run->train, &run->test, err));
-    NN_TRY(check_vectors(c, &run->train, err));
+    NN_TRY(load(run, c, err));
     if (c->top.batch > run->train.n)
         return nn_fail(err, NN_ECONFIG,
                        "%s: batch = %d, but %s has %d training images here;"
                        " lower batch or raise %s",
                        ex_config_where(c, EX_TOP, "batch", at, sizeof at), c->top.batch,
-                       c->source->name, run->train.n,
-                       c->source->package || c->data.limit == run->train.n ? "data.limit"
-                                                                           : "data.size");
+                       c->source->name, run->train.n, data_key(c, run->train.n));
     if (run->test.n < 2)
         return nn_fail(err, NN_ECONFIG,
                        "%s: %d held-out images are too few to measure"
@@ -221,6 +263,11 @@ nn_node *ex_run_loss(const ex_run *run, nn_tape *t, const data_batch *b, int n,
         nn_node *x = nn_input(t, shape, b->view[k], 0);
         ssl_objective_target_view(t, o, v, k,
                                   c->model->forward(t, run->target_state, x));
+    }
+    const int side = data_local_side(&c->augment, &run->train);
+    for (int k = 0; k < c->augment.local_crops; k++) {
+        nn_node *x = nn_input(t, nn_shape4(n, side, side, run->train.c), b->local[k], 0);
+        ssl_objective_local(t, o, v, c->model->forward(t, run->model_state, x));
     }
     return ssl_objective_loss(t, o, v);
 }

@@ -8,6 +8,9 @@
  *            tau_k = 1 - (1 - tau0) (1 + cos(pi k / K)) / 2
  *   L = mean_i (2 - 2 cos(p1_i, sg(t2_i))) + (2 - 2 cos(p2_i, sg(t1_i)))         0 .. 8
  *
+ *   local crops k: mean of L and of the same sum with pk for both p, each k; the target
+ *   sees the two views alone
+ *
  * Collapse it prevents: like SimSiam's, this loss is 0 for a constant; the target that lags
  * behind, stop-gradient and the predictor together keep the trainer from finding it.
  * target: online takes the copy away (tau = 0 in effect): what is left is SimSiam
@@ -93,23 +96,39 @@ static double momentum(const void *config, const ssl_clock *clock)
     return c->tau_schedule == COSINE ? ssl_cosine_tau(c->tau, clock) : c->tau;
 }
 
-/* mean_i 2 - 2 cos(p_i, sg(t_i)), as a mean of cosines */
-static nn_node *similarity(nn_tape *t, const ssl_views *v, int p, int target)
+/* mean_i cos(p_i, sg(t_i)) */
+static nn_node *similarity(nn_tape *t, const ssl_views *v, nn_node *p, int target)
 {
     nn_node *to = v->tz[target] ? v->tz[target] : v->z[target];
-    return nn_mean(t, nn_cosine(t, ssl_predict(t, v, p), nn_stopgrad(t, to), 1e-8f));
+    return nn_mean(t, nn_cosine(t, p, nn_stopgrad(t, to), 1e-8f));
+}
+
+/* The sum over directions of 2 - 2 cos, of the sum of the cosines. */
+static nn_node *distance(nn_tape *t, const byol_config *c, nn_node *cosines)
+{
+    static const float two = 2, four = 4;
+    nn_node *most = nn_input(t, nn_shape1(1), c->symmetric ? &four : &two, 0);
+    return nn_axpy(t, -2, cosines, most);
 }
 
 static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
 {
-    static const float two = 2, four = 4;
     const byol_config *c = config;
-    nn_node *sum = similarity(t, v, 0, 1);
+    nn_node *sum = similarity(t, v, ssl_predict(t, v, 0), 1);
 
     if (c->symmetric)
-        sum = nn_add(t, sum, similarity(t, v, 1, 0));
-    nn_node *most = nn_input(t, nn_shape1(1), c->symmetric ? &four : &two, 0);
-    return nn_axpy(t, -2, sum, most);
+        sum = nn_add(t, sum, similarity(t, v, ssl_predict(t, v, 1), 0));
+    return distance(t, c, sum);
+}
+
+static nn_node *local(nn_tape *t, const void *config, const ssl_views *v, nn_node *p)
+{
+    const byol_config *c = config;
+    nn_node *sum = similarity(t, v, p, 1);
+
+    if (c->symmetric)
+        sum = nn_add(t, sum, similarity(t, v, p, 0));
+    return distance(t, c, sum);
 }
 
 const ssl_method ssl_byol = {
@@ -118,5 +137,5 @@ const ssl_method ssl_byol = {
              " (Grill et al., 2020)",
     .config_size = sizeof(byol_config), .settings = settings,
     .build = build, .embed = embed, .build_predictor = build_predictor,
-    .predict = predict, .loss = loss, .momentum = momentum,
+    .predict = predict, .loss = loss, .local = local, .momentum = momentum,
 };

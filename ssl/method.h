@@ -13,7 +13,7 @@
  *
  * A method that decodes is given x and the map of an autoencoder, whose mean is h, and asks
  * the model for images again. */
-enum { SSL_MAX_VIEWS = 4, SSL_MAX_TERMS = 16 };
+enum { SSL_MAX_VIEWS = 4, SSL_MAX_LOCAL = 8, SSL_MAX_TERMS = 16 };
 
 /* Where training stands; step and steps count over the whole run. */
 typedef struct ssl_clock { int epoch, epochs; long step, steps; } ssl_clock;
@@ -31,6 +31,8 @@ typedef struct ssl_views {
     nn_node *p[SSL_MAX_VIEWS];          /* given predictions; losses ask ssl_predict */
     nn_node *th[SSL_MAX_VIEWS];         /* of the target, without gradient; NULL where */
     nn_node *tz[SSL_MAX_VIEWS];         /* the method has none */
+    int locals;                         /* local crops (multi-crop): these have no h that */
+    nn_node *lz[SSL_MAX_LOCAL];         /* anybody asks for, embeddings (N, d) alone */
     nn_node *x[SSL_MAX_VIEWS];          /* images (N, h, w, c), and maps (N, h', w', r): */
     nn_node *map[SSL_MAX_VIEWS];        /* for a method that decodes, otherwise NULL */
     const nn_model *model;              /* decodes: model->decode(t, model_state, map) */
@@ -56,6 +58,10 @@ typedef struct ssl_method {
     /* One element.  It reads the views alone and, through ssl_predict, the predictor:
      * `fullrank loss` calls it on anybody's embeddings and predictions. */
     nn_node *(*loss)(nn_tape *t, const void *config, const ssl_views *v);
+    /* The loss of a local crop whose prediction is p, against the views as targets: the
+     * mean (sum) over as many directions as `loss` has of its own.  NULL: the method does
+     * not say what a local crop is to be compared with. */
+    nn_node *(*local)(nn_tape *t, const void *config, const ssl_views *v, nn_node *p);
     /* tau of the target, xi <- tau xi + (1 - tau) theta before the step that the clock
      * tells; negative: no target with these settings.  NULL: never a target. */
     double   (*momentum)(const void *config, const ssl_clock *clock);

@@ -78,9 +78,30 @@ void ssl_objective_target_view(nn_tape *t, const ssl_objective *o, ssl_views *v,
     v->tz[k] = o->method->embed(t, o->target_heads, h);
 }
 
+void ssl_objective_local(nn_tape *t, const ssl_objective *o, ssl_views *v, nn_node *h)
+{
+    NN_NEED(v->locals < SSL_MAX_LOCAL, "more than %d local crops", SSL_MAX_LOCAL);
+    v->lz[v->locals++] = o->method->embed(t, o->heads, h);
+}
+
+static nn_node *with_locals(nn_tape *t, const ssl_objective *o, const ssl_views *v)
+{
+    const ssl_method *m = o->method;
+    nn_node *sum = m->loss(t, o->config, v);
+
+    if (v->locals == 0)
+        return sum;
+    NN_NEED(m->local, "%s: no loss of local crops", m->name);
+    for (int k = 0; k < v->locals; k++) {
+        nn_node *p = m->predict ? m->predict(t, o->heads, v->lz[k]) : v->lz[k];
+        sum = nn_add(t, sum, m->local(t, o->config, v, p));
+    }
+    return nn_scale(t, 1.0f / (float)(1 + v->locals), sum);
+}
+
 nn_node *ssl_objective_loss(nn_tape *t, const ssl_objective *o, const ssl_views *v)
 {
-    nn_node *sum = o->method->loss(t, o->config, v);
+    nn_node *sum = with_locals(t, o, v);
 
     for (int i = 0; i < o->extras; i++) {
         nn_node *more = o->extra[i].addon->loss(t, o->extra[i].config, v);

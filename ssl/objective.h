@@ -46,7 +46,12 @@ void     ssl_objective_view(nn_tape *t, const ssl_objective *o, ssl_views *v, in
 void     ssl_objective_target_view(nn_tape *t, const ssl_objective *o, ssl_views *v, int k,
                                    nn_node *h);
 
-/* The method's loss plus what the regularisers add. */
+/* One more local crop: v->lz[v->locals++]. */
+void     ssl_objective_local(nn_tape *t, const ssl_objective *o, ssl_views *v, nn_node *h);
+
+/* The method's loss plus what the regularisers add.  With local crops it is the mean of
+ * the method's loss of the views and of one loss for each local crop, so that every
+ * direction (from a view or crop to a view) weighs the same (SwAV, DINO). */
 nn_node *ssl_objective_loss(nn_tape *t, const ssl_objective *o, const ssl_views *v);
 
 #endif

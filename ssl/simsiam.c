@@ -6,6 +6,7 @@
  *             -mean_i sum_k softmax(z_i)_k log softmax(p_i)_k
  *   symmetric: false  L = D(p1, sg(z2))
  *   pairs: 2          the mean over two pairs of views, (1, 2) and (3, 4)
+ *   local crops k     mean of L and of 1/2 D(pk, sg(z1)) + 1/2 D(pk, sg(z2)), each k
  *
  * Collapse it prevents: nothing in L asks the outputs to differ; a constant z is a
  * perfect minimum.  Stop-gradient sg and the predictor together keep the trainer from finding it.
@@ -147,6 +148,17 @@ static nn_node *loss(nn_tape *t, const void *config, const ssl_views *v)
     return nn_scale(t, 0.5f, nn_add(t, one, pair(t, c, v, 2)));
 }
 
+/* Mean over the views that are targets: all, or the second of each pair. */
+static nn_node *local(nn_tape *t, const void *config, const ssl_views *v, nn_node *p)
+{
+    const simsiam_config *c = config;
+    nn_node *sum = NULL;
+
+    for (int k = c->symmetric ? 0 : 1; k < v->count; k += c->symmetric ? 1 : 2)
+        sum = ssl_plus(t, sum, 1, distance(t, c, p, v->z[k]));
+    return nn_scale(t, 1 / (float)(c->symmetric ? v->count : v->count / 2), sum);
+}
+
 static int views(const void *config)
 {
     const simsiam_config *c = config;
@@ -158,5 +170,5 @@ const ssl_method ssl_simsiam = {
     .paper = "Exploring Simple Siamese Representation Learning (Chen and He, 2021)",
     .config_size = sizeof(simsiam_config), .settings = settings,
     .build = build, .embed = embed, .build_predictor = build_predictor,
-    .predict = predict, .loss = loss, .views = views,
+    .predict = predict, .loss = loss, .local = local, .views = views,
 };
