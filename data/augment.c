@@ -330,9 +330,8 @@ size_t data_augment_space(const data_images *d)
     return data_pixel_space(data_stored_h(d), data_stored_w(d), d->c, d->h, d->w);
 }
 
-/* What was drawn, done: (h, w, c) of image i, a picture. */
-static void make_view(const data_augment *a, const data_images *d, int i,
-                      const data_draw *draw, int h, int w, float *out, void *work)
+void data_make_view(const data_augment *a, const data_images *d, int i,
+                    const data_draw *draw, int h, int w, float *out, void *work)
 {
     int c = d->c;
     size_t pixels = (size_t)h * w;
@@ -381,7 +380,7 @@ void data_augment_view(const data_augment *a, const data_images *d, int i, int v
     } else {
         nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch, sample);
         data_draw draw = data_draw_view(a, data_stored_h(d), data_stored_w(d), second, &r);
-        make_view(a, d, i, &draw, d->h, d->w, out, work);
+        data_make_view(a, d, i, &draw, d->h, d->w, out, work);
     }
     if (a->noise > 0)
         add_noise(a, seed, epoch, sample, out, (size_t)d->h * d->w * d->c);
@@ -415,7 +414,7 @@ void data_augment_local(const data_augment *a, const data_images *d, int i, int 
     uint64_t sample = sample_of(i, DATA_MOST_VIEWS / 2 + k, 0);
     nn_rng r = nn_rng_at(seed, NN_RNG_AUGMENT, epoch, sample);
     data_draw draw = data_draw_view(&small, data_stored_h(d), data_stored_w(d), 0, &r);
-    make_view(a, d, i, &draw, side, side, out, work);
+    data_make_view(a, d, i, &draw, side, side, out, work);
     if (a->noise > 0)
         add_noise(a, seed, epoch, sample, out, (size_t)side * side * d->c);
 }

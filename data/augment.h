@@ -26,6 +26,10 @@ typedef struct data_draw {
  * turning one operation off leaves the numbers of all others as they were. */
 data_draw data_draw_view(const data_augment *a, int h, int w, int view, nn_rng *r);
 
+/* What was drawn, done to image i, a picture: (h, w, c) floats, normalised. */
+void data_make_view(const data_augment *a, const data_images *d, int i,
+                    const data_draw *draw, int h, int w, float *out, void *work);
+
 /* Puts box b of an image (h, w, c) of bytes to oh x ow floats in 0..1, antialiased where
  * it becomes smaller.  The box is all there is: its border counts as the image's. */
 void data_resize(const data_images *d, const uint8_t *pixel, data_box b, int how, int oh,

@@ -77,9 +77,6 @@ static nn_status check_locals(const ex_config *c, const data_images *d, nn_err *
     if (!c->augment.local_crops)
         return NN_OK;
     ex_config_where(c, EX_AUGMENT, "local_crops", at, sizeof at);
-    if (d->value)
-        return nn_fail(err, NN_ECONFIG, "%s: augment.local_crops: %s holds numbers, which "
-                       "have no crops; set augment.local_crops: 0", at, c->source->name);
     if (c->model->vectors && (side != d->h || side != d->w))
         return nn_fail(err, NN_ECONFIG, "%s: augment.local_crops: model %s takes images of "
                        "one size, %d x %d; choose another model, or augment.local_size: %d",

@@ -802,6 +802,146 @@ START_TEST(a_view_does_what_was_drawn_in_the_order_of_the_recipe)
 }
 END_TEST
 
+/* Roundings of all operations one after the other: resizing (RESIZE_TOLERANCE), four
+ * colour changes that multiply by up to 1.75 each, blur, and normalising by 1 / 0.24.  At a
+ * solarised half either side is right; the nearest value lies 4e-5 from it. */
+#define VIEW_TOLERANCE 2e-5
+
+/* _i: one channel or three */
+START_TEST(whole_views_of_every_recipe_are_what_pytorch_and_numpy_make)
+{
+    picture p;
+    int seen = 0;
+
+    picture_open(&p, _i);
+    for (size_t k = 0; k < NN_COUNT(published); k++) {
+        const char *name = published[k].name;
+        char view[64];
+        snprintf(view, sizeof view, "%s/draw/%s", p.name, name);
+        const golden_record *v = golden_find(&p.gold, view);
+        if (!v)
+            continue;
+        const float *at = v->val;
+        data_augment a = recipe(name);
+        data_draw d = { .box = { (int)at[0], (int)at[1], (int)at[2], (int)at[3] },
+                        .flip = (int)at[6], .jitter = (int)at[7], .grey = (int)at[16],
+                        .blur = at[17] > 0, .sigma = at[17], .solarize = (int)at[18] };
+        int h = (int)at[4], w = (int)at[5];
+        for (int j = 0; j < DATA_JITTERS; j++) {
+            d.order[j] = (int)at[8 + j];
+            d.factor[j] = at[12 + j];
+        }
+        void *work = nn_arena_alloc(&p.arena, data_pixel_space(H, W, p.c, h, w));
+        data_make_view(&a, &p.d, 0, &d, h, w, p.y, work);
+        golden_check(golden_at(&p.gold, "%s/view/%s", p.name, name), p.y, VIEW_TOLERANCE);
+        seen++;
+    }
+    ck_assert_int_eq(seen, (int)NN_COUNT(published));
+    picture_close(&p);
+}
+END_TEST
+
+/* ---- views of another size ---- */
+
+START_TEST(views_of_another_size_come_from_the_stored_pixels)
+{
+    picture p;
+    data_augment a = recipe("vicreg");
+    enum { SIDE = 9 };
+    nn_err err;
+
+    static const uint16_t label[1];
+
+    picture_open(&p, _i);
+    p.d.label = label;
+    uint64_t print = data_fingerprint(&p.d);
+    ck_assert_int_eq(data_view_size(&p.d, SIDE, &p.arena, &err), NN_OK);
+    ck_assert_int_eq(p.d.h, SIDE);
+    ck_assert_int_eq(p.d.w, SIDE);
+    ck_assert_uint_eq(data_raw_count(&p.d), (size_t)PIXELS * p.c);
+    ck_assert(data_fingerprint(&p.d) == print);
+    void *work = nn_arena_alloc(&p.arena, data_augment_space(&p.d));
+    for (uint32_t epoch = 0; epoch < 20; epoch++) {
+        float want[MOST];
+        nn_rng r = nn_rng_at(9, NN_RNG_AUGMENT, epoch, 1);
+        data_draw d = data_draw_view(&a, H, W, 1, &r);
+        data_make_view(&a, &p.d, 0, &d, SIDE, SIDE, want, work);
+        data_augment_view(&a, &p.d, 0, 1, 9, epoch, p.y, work);
+        same_floats(p.y, want, (size_t)SIDE * SIDE * p.c, "view");
+    }
+    picture_close(&p);
+}
+END_TEST
+
+START_TEST(plain_images_of_another_size_are_resized_whole)
+{
+    enum { SIDE = 8 };
+    static uint8_t three[3 * MOST];
+    picture p;
+    float want[3 * SIDE * SIDE * 3], got[3 * SIDE * SIDE * 3];
+    const uint32_t index[] = { 9, 2, 1, 0 };
+    nn_err err;
+
+    picture_open(&p, _i);
+    size_t each = (size_t)PIXELS * p.c, count = (size_t)SIDE * SIDE * p.c;
+    for (size_t i = 0; i < 3 * each; i++)
+        three[i] = (uint8_t)(i * 7 + i / 50);
+    p.d.pixel = three;
+    p.d.n = 3;
+    ck_assert_int_eq(data_view_size(&p.d, 0, &p.arena, &err), NN_OK);
+    ck_assert_int_eq(p.d.stored_h, 0);          /* 0 changes nothing */
+    ck_assert_int_eq(data_view_size(&p.d, SIDE, &p.arena, &err), NN_OK);
+    void *work = nn_arena_alloc(&p.arena, data_augment_space(&p.d));
+    for (int k = 0; k < 3; k++) {
+        data_resize(&p.d, three + (2 - (size_t)k) * each, (data_box){ 0, 0, H, W },
+                    DATA_BILINEAR, SIDE, SIDE, want + (size_t)k * count, work);
+        data_normalise(&p.d, want + (size_t)k * count, SIDE * SIDE);
+    }
+    data_plain(&p.d, index, 1, 3, got);
+    same_floats(got, want, 3 * count, "plain");
+    p.d.pixel = NULL;
+    p.d.value = p.x;
+    ck_assert_int_eq(data_view_size(&p.d, SIDE, &p.arena, &err), NN_ECONFIG);
+    ck_assert_str_eq(err.text, "augment.size: 8 is a size of pictures, and this set is of "
+                               "numbers; set augment.size: 0");
+    picture_close(&p);
+}
+END_TEST
+
+/* ---- local crops ---- */
+
+START_TEST(a_local_crop_is_a_small_part_and_draws_for_itself)
+{
+    picture p;
+    data_augment a = recipe("simsiam_imagenet");
+    float seen[DATA_MOST_LOCAL + 1][MOST];
+
+    picture_open(&p, _i);
+    a.local_crops = DATA_MOST_LOCAL;
+    ck_assert_int_eq(data_local_side(&a, &p.d), (H + 1) / 2);
+    a.local_size = 6;
+    ck_assert_int_eq(data_local_side(&a, &p.d), 6);
+    void *work = nn_arena_alloc(&p.arena, data_local_space(&a, &p.d));
+    size_t bytes = sizeof(float) * 36 * (size_t)p.c;
+    for (int k = 0; k < DATA_MOST_LOCAL; k++) {
+        data_augment small = a;
+        small.scale_min = a.local_scale_min;
+        small.scale_max = a.local_scale_max;
+        nn_rng r = nn_rng_at(9, NN_RNG_AUGMENT, 3, (uint64_t)(2 + k) << 32);
+        data_draw d = data_draw_view(&small, H, W, 0, &r);
+        /* 0.4 of the area, give or take half a pixel of either side */
+        ck_assert_int_le(d.box.h * d.box.w, (int)(0.4 * PIXELS) + H);
+        data_make_view(&a, &p.d, 0, &d, 6, 6, seen[k], work);
+        memset(p.y, 0xff, sizeof p.y);
+        data_augment_local(&a, &p.d, 0, k, 9, 3, p.y, work);
+        ck_assert_mem_eq(p.y, seen[k], bytes);
+        for (int q = 0; q < k; q++)
+            ck_assert_mem_ne(seen[q], seen[k], bytes);
+    }
+    picture_close(&p);
+}
+END_TEST
+
 /* The mean that contrast blends with is summed in another order: 221 numbers below 1 in 8
  * partial sums, then up to 1 / 0.2 from normalising. */
 START_TEST(flipping_early_or_last_gives_the_same_view)
@@ -899,6 +1039,11 @@ Suite *suite_augment(void)
     tcase_add_loop_test(views, the_recipe_none_shows_the_plain_image, 0, 2);
     tcase_add_loop_test(views, a_view_does_what_was_drawn_in_the_order_of_the_recipe, 0,
                         2);
+    tcase_add_loop_test(views, whole_views_of_every_recipe_are_what_pytorch_and_numpy_make,
+                        0, 2);
+    tcase_add_loop_test(views, views_of_another_size_come_from_the_stored_pixels, 0, 2);
+    tcase_add_loop_test(views, plain_images_of_another_size_are_resized_whole, 0, 2);
+    tcase_add_loop_test(views, a_local_crop_is_a_small_part_and_draws_for_itself, 0, 2);
     tcase_add_loop_test(views, flipping_early_or_last_gives_the_same_view, 0, 2);
     tcase_add_test(views, on_one_channel_the_colour_settings_change_nothing);
     suite_add_tcase(s, views);

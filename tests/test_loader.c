@@ -248,6 +248,33 @@ START_TEST(every_view_of_every_image_draws_for_itself)
 }
 END_TEST
 
+/* Views keep their bits beside local crops.  _i: threads */
+START_TEST(local_crops_come_beside_the_views)
+{
+    enum { SIDE = 5, SMALL = SIDE * SIDE * C };
+    float want[SMALL];
+    void *work;
+
+    nn_par_set_threads(_i);
+    augment.local_crops = 3;
+    augment.local_size = SIDE;
+    work = nn_arena_alloc(&arena, data_local_space(&augment, &images));
+    data_loader *l = data_loader_new(&arena, &images, &augment, 21, BATCH, 2);
+    for (int step = 0; step < STEPS; step++) {
+        data_batch b = data_loader_get(l, 1, step);
+        is_right(&b, 21, 1, step);
+        ck_assert_ptr_null(b.local[3]);
+        for (int i = 0; i < BATCH; i++)
+            for (int k = 0; k < 3; k++) {
+                data_augment_local(&augment, &images, (int)b.index[i], k, 21, 1, want,
+                                   work);
+                ck_assert_mem_eq(b.local[k] + i * SMALL, want, sizeof want);
+            }
+    }
+    data_loader_stop(l);
+}
+END_TEST
+
 /* Two batches for the first call, one ahead; then one for each.  _i: threads */
 START_TEST(the_cost_counts_every_image_that_was_made)
 {
@@ -297,6 +324,7 @@ Suite *suite_loader(void)
     tcase_add_checked_fixture(t, start, stop);
     tcase_add_loop_test(t, batches_are_the_views_of_the_shuffled_images, 1, 4);
     tcase_add_loop_test(t, more_views_leave_the_first_two_as_they_were, 1, 4);
+    tcase_add_loop_test(t, local_crops_come_beside_the_views, 1, 4);
     tcase_add_test(t, every_view_of_every_image_draws_for_itself);
     tcase_add_loop_test(t, batches_can_be_asked_for_in_any_order, 1, 4);
     tcase_add_test(t, an_epoch_shows_no_image_twice_and_epochs_differ);

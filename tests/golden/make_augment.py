@@ -142,6 +142,96 @@ def plain(gold, name, x):
     gold.put(f"{name}/normalise", (x - mean) / std)
 
 
+# --- whole views -----------------------------------------------------------------------
+
+# A draw for each recipe of spec 1.5, whose order and interpolation it follows: name, how,
+# flip last?, box, size of the view, flip, jitter, order of the four, factors (brightness,
+# contrast, saturation, hue), grey, sigma (0: no blur), solarize.
+BRIGHT, CONTRAST, SATURATION, HUE = range(4)
+VIEWS = [
+    ("simsiam_cifar", "bilinear", 0, (2, 3, 7, 9), (13, 17), 1, 1, (3, 0, 2, 1),
+     (1.3, 0.7, 1.25, -0.08), 0, 0, 0),
+    ("simsiam_imagenet", "bilinear", 1, (1, 1, 12, 16), (8, 8), 1, 1, (1, 3, 0, 2),
+     (0.7, 1.35, 0.65, 0.1), 0, 1.7, 0),
+    ("vicreg", "bicubic", 0, (0, 2, 13, 12), (13, 17), 1, 1, (0, 1, 2, 3),
+     (1.2, 1.1, 0.85, 0.05), 0, 0.6, 1),
+    ("vicreg_paper", "bicubic", 0, (3, 0, 9, 17), (6, 9), 0, 1, (2, 1, 0, 3),
+     (0.62, 0.9, 1.2, -0.1), 1, 2.0, 1),
+    ("ldreg_simclr", "bicubic", 0, (0, 0, 13, 17), (10, 10), 1, 1, (3, 2, 1, 0),
+     (1.75, 0.25, 1.7, -0.2), 0, 0.3, 0),
+    ("solo_simsiam", "bicubic", 0, (5, 5, 6, 7), (14, 14), 0, 1, (1, 0, 3, 2),
+     (0.9, 1.2, 1.0, 0.02), 0, 1.1, 0),
+    ("solo_simclr", "bicubic", 0, (4, 0, 4, 17), (13, 17), 1, 0, (0, 1, 2, 3),
+     (1.0, 1.0, 1.0, 0.0), 1, 0.9, 0),
+    ("solo_byol", "bicubic", 0, (0, 9, 13, 8), (13, 8), 1, 1, (2, 3, 0, 1),
+     (0.61, 1.39, 0.8, 0.1), 0, 0, 1),
+    ("solo_vicreg", "bicubic", 0, (1, 2, 10, 11), (5, 5), 0, 1, (0, 2, 3, 1),
+     (1.4, 0.6, 1.2, -0.05), 0, 0, 1),
+    ("intl_cifar", "bicubic", 1, (2, 2, 8, 8), (13, 17), 1, 1, (1, 2, 3, 0),
+     (1.1, 0.8, 1.1, 0.09), 0, 0, 1),
+    ("grey28", "bilinear", 0, (1, 0, 9, 12), (13, 17), 1, 1, (1, 0, 2, 3),
+     (1.3, 0.65, 1.0, 0.0), 0, 0.8, 0),
+]
+
+
+def turn_hue(x, turn):
+    if x.shape[2] == 1:
+        return x
+    y = np.empty_like(x)
+    for i in np.ndindex(x.shape[:2]):
+        h, s, v = colorsys.rgb_to_hsv(*x[i])
+        y[i] = colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)
+    return y
+
+
+def gaussian(x, sigma):
+    radius = int(np.ceil(3 * sigma))
+    line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    line /= line.sum()
+    for axis in (0, 1):
+        pad = [(radius, radius) if k == axis else (0, 0) for k in range(3)]
+        x = np.apply_along_axis(np.convolve, axis, np.pad(x, pad, "edge"), line, "valid")
+    return x
+
+
+def whole_view(x, how, late, box, size, flip, jitter, order, factors, grey, sigma, solar):
+    top, left, bh, bw = box
+    y = F.interpolate(planes(x[top:top + bh, left:left + bw]), size=size, mode=how,
+                      align_corners=False, antialias=True)
+    y = hwc(y.clamp(0, 255) / 255).numpy()
+    if flip and not late:
+        y = y[:, ::-1]
+    change = {
+        BRIGHT: lambda y, f: f * y,
+        CONTRAST: lambda y, f: f * y + (1 - f) * grey_of(y).mean(),
+        SATURATION: lambda y, f: f * y + (1 - f) * grey_of(y),
+        HUE: turn_hue,
+    }
+    for k in order if jitter else ():
+        y = np.clip(change[k](y, float(np.float32(factors[k]))), 0, 1)
+    if grey:
+        y = np.broadcast_to(grey_of(y), y.shape)
+    if sigma:
+        y = gaussian(y, sigma)
+    if solar:
+        y = np.where(y >= 0.5, 1 - y, y)
+    if flip and late:
+        y = y[:, ::-1]
+    c = y.shape[2]
+    mean, std = (np.array(v[:c], dtype="f4").astype("f8") for v in (MEAN, STD))
+    return (y - mean) / std
+
+
+def views(gold, name, x):
+    for recipe, how, late, box, size, flip, jitter, order, factors, grey, sigma, solar \
+            in VIEWS:
+        y = whole_view(x, how, late, box, size, flip, jitter, order, factors, grey, sigma,
+                       solar)
+        gold.put(f"{name}/view/{recipe}", np.ascontiguousarray(y))
+        gold.put(f"{name}/draw/{recipe}", np.array(
+            [*box, *size, flip, jitter, *order, *factors, grey, sigma, solar]))
+
+
 def main():
     gold = Gold("augment.gold")
     gold.put("boxes", np.array(BOXES))
@@ -161,6 +251,7 @@ def main():
         blur(gold, name, x)
         colour(gold, name, x)
         plain(gold, name, x)
+        views(gold, name, bytes_)
     gold.write(sys.argv[1] if len(sys.argv) > 1 else HERE)
 
 
