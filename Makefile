@@ -83,7 +83,7 @@ $(B)/nn/kern/avx512.o: ISA = -O3 -mavx512f $(jumps)
 $(B)/nn/kern/neon.o:   ISA = -O3
 # Nobody asks which operation raised a floating point exception.  Where gcc knows that, it
 # does several numbers at a time and jumps over none; the values are the same.
-$(B)/data/pixel.o:     ISA = -fno-trapping-math
+$(B)/data/pixel.o:     ISA = -O3 -fno-trapping-math
 $(B)/nn/ops/elementwise.o: ISA = -O3 -fno-trapping-math
 $(B)/nn/ops/distance.o: ISA = -O3 -fno-trapping-math
 $(B)/metrics/image.o:  ISA = -O3 -fno-trapping-math
