@@ -31,8 +31,8 @@ typedef struct ssl_views {
     nn_node *p[SSL_MAX_VIEWS];          /* given predictions; losses ask ssl_predict */
     nn_node *th[SSL_MAX_VIEWS];         /* of the target, without gradient; NULL where */
     nn_node *tz[SSL_MAX_VIEWS];         /* the method has none */
-    int locals;                         /* local crops (multi-crop): these have no h that */
-    nn_node *lz[SSL_MAX_LOCAL];         /* anybody asks for, embeddings (N, d) alone */
+    int locals;                         /* local crops (multi-crop): of them there are */
+    nn_node *lz[SSL_MAX_LOCAL];         /* embeddings (N, d) alone */
     nn_node *x[SSL_MAX_VIEWS];          /* images (N, h, w, c), and maps (N, h', w', r): */
     nn_node *map[SSL_MAX_VIEWS];        /* for a method that decodes, otherwise NULL */
     const nn_model *model;              /* decodes: model->decode(t, model_state, map) */
