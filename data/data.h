@@ -33,6 +33,7 @@ typedef struct data_images {
     int balanced;                       /* data.sampler: every class equally often */
     uint64_t print;                     /* fingerprint of the rows, if a cache knows it */
     struct data_map *map;               /* file behind pixel, for data_release; or NULL */
+    int skipped;                        /* files left out because they are unreadable */
 } data_images;
 
 enum { DATA_MOST_CLASSES = 1024 };      /* ImageNet has 1000; also the metrics' bound */
@@ -65,7 +66,6 @@ typedef struct data_settings {          /* section `data` of the config */
     int upright;                        /* emnist: 0: as its files have them */
     const char *batches;                /* cifar10: "1,3"; "" = all five */
     int labels;                         /* cifar100: fine | coarse */
-    double test_share;                  /* arrays: held out when there is no test part */
     int size;                           /* made sets: how many to make (train) */
     int difficulty;                     /* shapes: easy | normal | hard */
     int dim, intrinsic, components;     /* made vectors: D, k, K */
@@ -76,6 +76,10 @@ typedef struct data_settings {          /* section `data` of the config */
     double shortcut, shortcut_test;     /* share in the colour of their class; 0 = grey */
     int subset_seed;                    /* which images these five take */
     int sampler;                        /* shuffle | balanced */
+    double test_share;                  /* held out where there is no test part */
+    int side, fit, resample, channels;  /* folder: what pictures become */
+    int broken;                         /* folder: unreadable pictures */
+    const char *cache;                  /* folder of decoded pictures; "" = the usual */
     int normalise;                      /* 0: pixels stay in 0..1 */
     int symmetric;                      /* 1: pixels from -1 to 1 instead */
 } data_settings;
@@ -83,8 +87,19 @@ typedef struct data_settings {          /* section `data` of the config */
 enum { DATA_AUTO, DATA_BALANCED, DATA_BYCLASS, DATA_BYMERGE, DATA_LETTERS, DATA_DIGITS,
        DATA_MNIST, DATA_TRAIN, DATA_UNLABELED, DATA_BOTH };             /* of split */
 enum { DATA_FINE, DATA_COARSE };                                        /* of labels */
+enum { DATA_CROP, DATA_SQUASH, DATA_PAD };              /* of fit */
+enum { DATA_REFUSE, DATA_SKIP };                        /* of broken */
+enum { DATA_RGB, DATA_GREY };                           /* of channels */
 
 extern const nn_setting data_setting_table[];
+
+/* What loading has to tell while it lasts: with of > 0, that `done` of `of` are done, the
+ * text says what of; with of = 0 a remark, one sentence.  Told by the thread that loads,
+ * to nobody unless the program has said who listens. */
+typedef void data_teller(const char *text, long done, long of);
+void data_on_news(data_teller *tell);
+void data_tell(long done, long of, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A file of a set as it is published, for `fullrank data fetch-help` and `check`.  What
  * is not known for certain is not there: 0 bytes, no md5. */
@@ -100,6 +115,7 @@ typedef struct data_source {
     const char *origin;                 /* where they are published, for people to go to */
     int train, test, h, w, c, classes;  /* as published, or made by default; 0: the files
                                            tell.  For `fullrank data list` alone */
+    int own;                            /* 1: the user's own files, named in data.dir */
     /* Fills train and test; files, sizes and corruption are NN_EDATA with one clear text.
      * Called through data_load. */
     nn_status (*load)(const data_settings *s, uint64_t seed, nn_arena *a,
@@ -124,7 +140,7 @@ nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
 nn_status data_view_size(data_images *d, int side, nn_arena *a, nn_err *err);
 
 /* 64 bits over sizes, pixels or numbers, and labels, image by image: sets with the same
- * value are the same set. */
+ * value are the same set.  d->print when that is not 0: who changes rows sets it to 0. */
 uint64_t data_fingerprint(const data_images *d);
 
 /* Augmentation: the settings of spec 1.5; the recipes grey28, simsiam_cifar ... are

@@ -1,8 +1,12 @@
 #include "data/data.h"
 
 #include <endian.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "data/map.h"
+#include "data/resize.h"
 #include "data/subset.h"
 
 /* The list of data sets, and what all of them share. */
@@ -39,7 +43,8 @@ const nn_setting data_setting_table[] = {
     NN_SET_C(data_settings, labels, DATA_FINE, "fine|coarse",
              "cifar100: 100 classes, or the 20 groups of five they form"),
     NN_SET_F(data_settings, test_share, .1, 0, .9,
-             "arrays: held out when there is no test part, by a hash of the image"),
+             "folder, arrays: held out where there is no test part, by a hash of the path or "
+             "the image"),
     NN_SET_I(data_settings, size, 10000, 10, 1e6,
              "sets that are made: training samples; a fifth as many for the test"),
     NN_SET_C(data_settings, difficulty, 1, "easy|normal|hard",
@@ -70,12 +75,44 @@ const nn_setting data_setting_table[] = {
              "which images fraction, long_tail and shortcut take: not `seed`"),
     NN_SET_C(data_settings, sampler, 0, "shuffle|balanced",
              "every image once an epoch, or every class equally often"),
+    NN_SET_I(data_settings, side, 64, 8, 1024,
+             "folder: pictures become so many pixels wide and high"),
+    NN_SET_C(data_settings, fit, DATA_CROP, "crop|squash|pad",
+             "folder: the middle square, all of it distorted, or with black bars"),
+    NN_SET_C(data_settings, resample, DATA_BILINEAR, "bilinear|bicubic|area",
+             "folder: the kernel of the resizing, antialiased"),
+    NN_SET_C(data_settings, channels, DATA_RGB, "3|1",
+             "folder: 3 = RGB, 1 = grey"),
+    NN_SET_C(data_settings, broken, DATA_REFUSE, "refuse|skip",
+             "folder: what to do when pictures cannot be read"),
+    NN_SET_T(data_settings, cache, "",
+             "folder for decoded pictures; empty: $FULLRANK_CACHE, then ~/.cache/fullrank"),
     NN_SET_B(data_settings, normalise, 1,
              "subtract the set's mean and divide by its deviation, per channel"),
     NN_SET_B(data_settings, symmetric, 0,
              "pixels from -1 to 1 instead, as some autoencoders have them"),
     NN_SET_END
 };
+
+static data_teller *listener;           /* set once, by the program at its start */
+
+void data_on_news(data_teller *tell)
+{
+    listener = tell;
+}
+
+void data_tell(long done, long of, const char *format, ...)
+{
+    char text[1024];
+    va_list list;
+
+    if (!listener)
+        return;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    listener(text, done, of);
+}
 
 int data_source_count(void)
 {
@@ -146,6 +183,7 @@ nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
 
 void data_release(data_images *d)
 {
+    data_map_close(d->map);
     *d = (data_images){ 0 };
 }
 
@@ -310,6 +348,8 @@ uint64_t data_fingerprint(const data_images *d)
     const int size[] = { d->n, data_stored_h(d), data_stored_w(d), d->c, d->classes };
     uint64_t h = FNV_START;
 
+    if (d->print)
+        return d->print;
     for (size_t i = 0; i < NN_COUNT(size); i++)
         h = stir(h, (uint64_t)size[i]);
     if (d->value || d->row) {

@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "data/data.h"
+#include "data/map.h"
 #include "nn/par.h"
 
 /* Two slots: one holds the batch that was handed out, the other the next one, which is
@@ -222,7 +223,8 @@ static void balance(data_loader *l, int epoch)
         l->order[i] = k->drawn[k->turn[i]];
 }
 
-/* Decides what batch `step` of `epoch` holds; its views are made afterwards. */
+/* Decides what batch `step` of `epoch` holds; its views are made afterwards.  Rows that
+ * lie on a disk are asked for all at once: one after the other would wait for each. */
 static void prepare(data_loader *l, slot *s, int epoch, int step)
 {
     if (l->order_epoch != epoch) {
@@ -233,6 +235,8 @@ static void prepare(data_loader *l, slot *s, int epoch, int step)
     s->step = step;
     for (int i = 0; i < l->batch; i++)
         s->index[i] = l->order[(size_t)step * l->batch + i];
+    for (int i = 0; i < l->batch && l->d->map; i++)
+        data_map_want(data_pixel_at(l->d, (int)s->index[i]), data_raw_count(l->d));
     l->filling = s;
 }
 

@@ -44,7 +44,7 @@ static int left_out(const ex_config *c, int section, int row)
     if (section == EX_TOP)
         return strcmp(key, "seed") == 0 || strcmp(key, "out") == 0
             || strcmp(key, "name") == 0;
-    if (section == EX_DATA && strcmp(key, "dir") == 0)
+    if (section == EX_DATA && (strcmp(key, "dir") == 0 || strcmp(key, "cache") == 0))
         return 1;
     if (section == EX_CHECKPOINT || section == EX_MEMORY)
         return 1;

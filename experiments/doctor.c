@@ -70,8 +70,10 @@ static int print_data(FILE *out)
         const data_source *d = data_source_at(i);
         usual.name = d->name;
         int here = d->present(&usual, where, sizeof where);
-        missing += !here;
-        if (here)
+        missing += !here && !d->own;
+        if (!here && d->own)
+            fprintf(out, "data set      %s: your own files, named in data.dir\n", d->name);
+        else if (here)
             fprintf(out, "data set      %s: %s\n", d->name,
                     where[0] ? where : "built in");
         else if (d->package)

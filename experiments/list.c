@@ -40,7 +40,7 @@ static void datasets(FILE *out)
         usual.name = d->name;
         int here = d->present(&usual, where, sizeof where);
         fprintf(out, "%-14s %s%s%s%s\n", d->name, d->about,
-                here ? "" : d->package ? " (not here: apt-get install " : " (not here)",
+                here || d->own ? "" : d->package ? " (not here: apt-get install " : " (not here)",
                 here || !d->package ? "" : d->package, here || !d->package ? "" : ")");
     }
 }

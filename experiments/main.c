@@ -3,17 +3,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "data/data.h"
+#include "data/map.h"
 #include "experiments/ask.h"
 #include "experiments/config.h"
 #include "experiments/data_command.h"
 #include "experiments/eval.h"
 #include "experiments/loss.h"
 #include "experiments/plan.h"
+#include "experiments/progress.h"
 #include "experiments/quantise.h"
 #include "experiments/report.h"
 #include "experiments/reproduce.h"
@@ -586,6 +590,7 @@ static int dispatch(const struct command *c, int argc, char **argv, nn_err *err)
     if (!c->run)                        /* argv is for the other program to read */
         return bench(argv, err);
     argp_parse(&argp, argc, argv, 0, NULL, &l);
+    data_on_news(l.quiet || l.json ? ex_progress_remarks : ex_progress_news);
     int code = c->run(&l);
     *err = l.err;
     free(l.word);
@@ -648,6 +653,41 @@ static void end_without_memory(const char *text)
     _exit(NN_ERUN);                     /* other threads may be at work: no exit handlers */
 }
 
+static void say(const char *text)
+{
+    size_t n = strlen(text);
+    while (n > 0) {
+        ssize_t got = write(STDERR_FILENO, text, n);
+        if (got <= 0)
+            return;
+        text += got;
+        n -= (size_t)got;
+    }
+}
+
+/* A mapped file became shorter, or its disk fails: there is nothing to compute with, and
+ * no function to return a status from.  Anything else is a bug and ends as one. */
+static void end_without_file(int number, siginfo_t *about, void *context)
+{
+    const char *file = data_map_of(about->si_addr);
+    (void)context;
+
+    if (!file) {
+        signal(number, SIG_DFL);
+        return;                         /* the same access again, and then the end */
+    }
+    say(file);
+    say(": became shorter, or cannot be read any more, while it was used; remove it and run"
+        " again (with --resume from the last checkpoint on)\n");
+    _exit(NN_EDATA);
+}
+
+static void watch_files(void)
+{
+    struct sigaction act = { .sa_sigaction = end_without_file, .sa_flags = SA_SIGINFO };
+    sigaction(SIGBUS, &act, NULL);
+}
+
 int main(int argc, char **argv)
 {
     nn_err err = {0};
@@ -656,6 +696,7 @@ int main(int argc, char **argv)
     have_streams();
     limit_spinning(argv);
     nn_on_no_memory(end_without_memory);
+    watch_files();
 
     setlocale(LC_CTYPE, "");                    /* for the terminal; numbers stay plain */
     argp_err_exit_status = NN_ECONFIG;

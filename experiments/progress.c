@@ -390,3 +390,40 @@ void ex_progress_end(ex_progress *p, const ex_log *l, const ex_evaluator *e,
     fprintf(p->out, "run folder     %s\n", l->folder->path);
     fflush(p->out);
 }
+
+/* ---- loading --------------------------------------------------------------------- */
+
+/* On a terminal one line that counts; elsewhere a line every half minute, so that a log
+ * shows that something happens. */
+static const double terminal_gap = 0.2, log_gap = 30;
+
+void ex_progress_news(const char *text, long done, long of)
+{
+    static double start, told;          /* loading is one thread's */
+    int terminal = isatty(STDERR_FILENO);
+    double now = ex_seconds();
+
+    if (of == 0) {
+        ex_progress_remarks(text, done, of);
+        return;
+    }
+    if (done == 0)
+        start = told = now;
+    if (done < of && now - told < (terminal ? terminal_gap : log_gap))
+        return;
+    int shown = told > start;
+    told = now;
+    if (done == of && terminal && shown)
+        fputs("\r\033[K", stderr);
+    else if (done < of)
+        fprintf(stderr, "%s%s: %ld of %ld%s", terminal ? "\r\033[K" : "", text, done, of,
+                terminal ? "" : "\n");
+    fflush(stderr);
+}
+
+void ex_progress_remarks(const char *text, long done, long of)
+{
+    (void)done;
+    if (of == 0)
+        fprintf(stderr, "%s\n", text);
+}

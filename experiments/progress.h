@@ -20,6 +20,11 @@ typedef struct ex_progress {
     int shown;                          /* a bar is on the screen now */
 } ex_progress;
 
+/* Listeners for data_on_news: what loading tells, on the error terminal.  The second one,
+ * of --quiet and --json, hears remarks only. */
+void ex_progress_news(const char *text, long done, long of);
+void ex_progress_remarks(const char *text, long done, long of);
+
 /* Seconds from an arbitrary start, never going back. */
 double ex_seconds(void);
 

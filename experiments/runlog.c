@@ -231,8 +231,12 @@ void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int thr
         "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "name", c->source->name, "train",
         run->train.n, "test", run->test.n, "h", run->train.h, "w", run->train.w, "c",
         run->train.c, "classes", run->train.classes, "fingerprint", fingerprint));
+    if (run->train.skipped || run->test.skipped)
+        json_object_set_new(json_object_get(l->status, "data"), "skipped",
+                            json_integer(run->train.skipped + run->test.skipped));
     if (c->source->present(&c->data, dir, sizeof dir))
-        json_object_set_new(json_object_get(l->status, "data"), "dir", json_string(dir));
+        json_object_set_new(json_object_get(l->status, "data"), "dir",
+                            words(dir, "(not UTF-8)"));
     json_object_set_new(l->status, "model", json_pack(
         "{s:s, s:I}", "name", c->model->name, "parameters",
         (json_int_t)nn_store_count(&run->store)));
