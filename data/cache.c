@@ -143,7 +143,7 @@ static nn_status find(const data_making *m, const names *f, int aloud, data_cach
     int file = open(f->file, O_RDONLY | O_CLOEXEC);
 
     *out = (data_cache){ 0 };
-    if (file < 0 && errno == ENOENT)
+    if (file < 0 && (errno == ENOENT || errno == ENOTDIR))
         return NN_OK;
     if (file < 0)
         return nn_fail(err, NN_ERUN, "%.1000s: cannot be read: %s; remove it, or name "

@@ -60,8 +60,8 @@ static nn_status read_list(walker *k, list *l)
     l->n = 0;
     if (errno == ENOMEM)
         nn_no_memory("the names in a folder do not fit");
-    return nn_fail(k->err, NN_EDATA, "%.1000s: this folder cannot be read: %s", k->path,
-                   strerror(errno));
+    return nn_fail(k->err, NN_EDATA, "%.1000s: this folder cannot be read: %s; allow it, or "
+                   "move it away", k->path, strerror(errno));
 }
 
 /* Goes on to an entry of the folder; leave() with what it returned goes back. */
@@ -265,8 +265,8 @@ static nn_status walk_part(walker *k, int part)
     k->part = part;
     NN_TRY(look(k, &about, &answer));
     if (answer != 0)
-        return nn_fail(k->err, NN_EDATA, "%.1000s: cannot be read: %s", k->path,
-                       strerror(errno));
+        return nn_fail(k->err, NN_EDATA, "%.1000s: cannot be read: %s; name a folder that "
+                       "holds class/name.jpg in data.dir", k->path, strerror(errno));
     NN_TRY(enter(k, &about));
     status = read_list(k, &l);
     for (int i = 0; i < l.n && status == NN_OK; i++) {
@@ -285,7 +285,7 @@ static nn_status walk_part(walker *k, int part)
 
 static int is_folder(const char *root, const char *name)
 {
-    char path[DATA_PATH + 16];
+    char path[3 * DATA_PATH];
     struct stat about;
 
     snprintf(path, sizeof path, "%s/%s", root, name);
