@@ -315,14 +315,19 @@ END_TEST
  * along the height, and the middle third is the middle square. */
 START_TEST(crop_squash_and_pad_show_the_middle_all_and_bars)
 {
-    static uint8_t in[PIXELS * 3], out[PIXELS];
-    const data_picture p = { SIDE, 3 * SIDE, 1, in };
+    static uint8_t in[PIXELS * 3], high[PIXELS * 3], out[PIXELS];
+    const data_picture p = { SIDE, 3 * SIDE, 1, in }, turned = { 3 * SIDE, SIDE, 1, high };
     data_fit f = { SIDE, 1, DATA_CROP, DATA_AREA };
 
     for (int y = 0; y < SIDE; y++)
         for (int x = 0; x < 3 * SIDE; x++)
             in[y * 3 * SIDE + x] = (uint8_t)(10 * (x / SIDE + 1));
     data_fit_picture(&f, &p, out);
+    for (int i = 0; i < PIXELS; i++)
+        ck_assert_int_eq(out[i], 20);
+    for (int i = 0; i < 3 * PIXELS; i++)
+        high[i] = (uint8_t)(10 * (i / PIXELS + 1));
+    data_fit_picture(&f, &turned, out);
     for (int i = 0; i < PIXELS; i++)
         ck_assert_int_eq(out[i], 20);
     f.fit = DATA_SQUASH;                /* an output covers three inputs */
