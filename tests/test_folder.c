@@ -120,6 +120,7 @@ static data_settings settings(void)
     nn_setting_defaults(data_setting_table, &s);
     s.name = "folder";
     s.dir = "set";
+    s.test_share = 0.2;
     s.side = SIDE;
     return s;
 }
