@@ -67,7 +67,7 @@ typedef struct data_settings {          /* section `data` of the config */
     const char *batches;                /* cifar10: "1,3"; "" = all five */
     int labels;                         /* cifar100: fine | coarse */
     int size;                           /* made sets: how many to make (train) */
-    int difficulty;                     /* shapes: easy | normal | hard */
+    int difficulty;                     /* shapes: normal | easy | hard */
     int dim, intrinsic, components;     /* made vectors: D, k, K */
     double separation, noise, offset;
     const char *classes;                /* "0,3,5" or "cat,dog": these alone; "" = all */

@@ -252,7 +252,7 @@ static void paint(const scene *s, uint8_t *pixel)
 
 /* ---- difficulty ---- */
 
-enum { EASY, NORMAL, HARD };
+enum { NORMAL, EASY, HARD };
 
 /* Kind and rotation alone are left: a yellow figure in the middle of dark blue. */
 static void make_easy(scene *s, float *factor)

@@ -8,7 +8,7 @@
 #include "experiments/data_task.h"
 
 /* `fullrank data show`: a sheet of pictures.  A row is an image as it is, a gap, and its
- * views as a run makes them, or what single operations make of it.
+ * views as a run makes them, then its local crops, or what single operations make of it.
  *
  *   +---------------------------+
  *   | image   view view view .. |     every picture enlarged by the same whole factor
@@ -21,7 +21,7 @@ enum {
     LINE = 2, GAP = 10, MARGIN = 12,    /* pixels between pictures, before the views and
                                            around all */
     PAPER = 245,                        /* their grey */
-    MOST_COLUMNS = MOST_VIEWS + 1
+    MOST_COLUMNS = MOST_VIEWS + DATA_MOST_LOCAL
 };
 
 /* An operation alone: always done, as strong as in the run, or as usual where the run
@@ -34,6 +34,7 @@ typedef struct operation {
 typedef struct sheet {
     ex_data_task *t;
     int rows, columns;                  /* without the image itself */
+    int locals;                         /* the last so many columns are local crops */
     int factor, h, w, c;                /* of a picture, enlarged */
     data_augment made[MOST_COLUMNS];
     uint32_t epoch[MOST_COLUMNS];
@@ -157,6 +158,7 @@ static nn_status plan(sheet *s, nn_err *err)
     NN_TRY(number_of("views", t->o->views, MOST_VIEWS, &s->columns, err));
     if (all)
         s->columns = (int)NN_COUNT(operations);
+    s->locals = name ? 0 : t->augment.local_crops;
     for (int j = 0; j < s->columns; j++) {
         s->made[j] = all ? alone(&operations[j], &t->augment)
                          : one ? alone(one, &t->augment) : t->augment;
@@ -199,14 +201,14 @@ static uint8_t byte_of(double x)
     return x <= 0 ? 0 : x >= 1 ? 255 : (uint8_t)(x * 255 + 0.5);
 }
 
-/* What is handed out is normalised; a picture is not. */
-static void put(sheet *s, const float *x, int top, int left)
+/* h x w pixels, enlarged.  What is handed out is normalised; a picture is not. */
+static void put(sheet *s, const float *x, int h, int w, int top, int left)
 {
     const data_images *d = &s->t->part[EX_TRAIN];
 
-    for (int y = 0; y < s->h; y++)
-        for (int z = 0; z < s->w; z++) {
-            const size_t from = ((size_t)(y / s->factor) * (size_t)d->w
+    for (int y = 0; y < h * s->factor; y++)
+        for (int z = 0; z < w * s->factor; z++) {
+            const size_t from = ((size_t)(y / s->factor) * (size_t)w
                                  + (size_t)(z / s->factor)) * (size_t)d->c;
             const size_t to = ((size_t)(top + y) * (size_t)s->all.w + (size_t)(left + z))
                               * (size_t)d->c;
@@ -220,33 +222,58 @@ static void put(sheet *s, const float *x, int top, int left)
 static void measure_sheet(sheet *s)
 {
     const data_images *d = &s->t->part[EX_TRAIN];
-    const int side = d->h > d->w ? d->h : d->w;
+    const int small = s->locals ? data_local_side(&s->t->augment, d) : 0;
+    const int h = d->h > small ? d->h : small, w = d->w > small ? d->w : small;
+    const int side = h > w ? h : w;
 
+    s->columns += s->locals;
     s->factor = side < SEEN ? (SEEN + side - 1) / side : 1;
-    s->h = d->h * s->factor;
-    s->w = d->w * s->factor;
+    s->h = h * s->factor;
+    s->w = w * s->factor;
     s->all.c = d->c;
     s->all.h = 2 * MARGIN + s->rows * (s->h + LINE) - LINE;
     s->all.w = 2 * MARGIN + s->w + GAP + s->columns * (s->w + LINE) - LINE;
+}
+
+/* Column j of image i. */
+static void draw_column(sheet *s, int i, int j, float *x, void *work, int top)
+{
+    const ex_data_task *t = s->t;
+    const data_images *d = &t->part[EX_TRAIN];
+    const int left = MARGIN + s->w + GAP + j * (s->w + LINE);
+    const int local = j - (s->columns - s->locals), side = data_local_side(&t->augment, d);
+
+    if (local >= 0) {
+        data_augment_local(&t->augment, d, i, local, t->seed, 0, x, work);
+        put(s, x, side, side, top, left);
+    } else {
+        data_augment_view(&s->made[j], d, i, s->view[j], t->seed, s->epoch[j], x, work);
+        put(s, x, d->h, d->w, top, left);
+    }
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 static void draw(sheet *s)
 {
     ex_data_task *t = s->t;
     const data_images *d = &t->part[EX_TRAIN];
-    float *x = NN_NEW(&t->own, float, (size_t)d->h * (size_t)d->w * (size_t)d->c);
-    void *work = nn_arena_alloc(&t->own, data_augment_space(d));
+    const size_t side = (size_t)data_local_side(&t->augment, d);
+    float *x = NN_NEW(&t->own, float,
+                      larger((size_t)d->h * (size_t)d->w, side * side) * (size_t)d->c);
+    void *work = nn_arena_alloc(&t->own, larger(data_augment_space(d),
+                                                data_local_space(&t->augment, d)));
 
     memset(s->all.pixel, PAPER, (size_t)s->all.h * (size_t)s->all.w * (size_t)s->all.c);
     for (int i = 0; i < s->rows; i++) {
         const int top = MARGIN + i * (s->h + LINE), at = (int)s->image[i];
         data_plain(d, NULL, at, 1, x);
-        put(s, x, top, MARGIN);
-        for (int j = 0; j < s->columns; j++) {
-            data_augment_view(&s->made[j], d, at, s->view[j], t->seed, s->epoch[j], x,
-                              work);
-            put(s, x, top, MARGIN + s->w + GAP + j * (s->w + LINE));
-        }
+        put(s, x, d->h, d->w, top, MARGIN);
+        for (int j = 0; j < s->columns; j++)
+            draw_column(s, at, j, x, work, top);
     }
 }
 
@@ -296,12 +323,14 @@ static void tell(const sheet *s, FILE *out)
         }
         return;
     }
+    const int views = s->columns - s->locals;
     fprintf(out, "columns  the image; %s%sviews 1 to %d of epoch%s 0",
             name ? name : "", name ? " alone in " : "",
-            s->columns < t->views ? s->columns : t->views,
-            s->columns > t->views ? "s" : "");
-    if (s->columns > t->views)
-        fprintf(out, " to %u", s->epoch[s->columns - 1]);
+            views < t->views ? views : t->views, views > t->views ? "s" : "");
+    if (views > t->views)
+        fprintf(out, " to %u", s->epoch[views - 1]);
+    if (s->locals)
+        fprintf(out, "; local crops 1 to %d of epoch 0", s->locals);
     fprintf(out, ", seed %llu\n", (unsigned long long)t->seed);
     nn_setting_word(data_augment_table[0].words, t->augment.recipe, recipe,
                     sizeof recipe);
@@ -332,6 +361,7 @@ nn_status ex_data_show(ex_data_task *t, FILE *out, nn_err *err)
         return nn_fail(err, NN_ECONFIG, "data set %s: its images are %d numbers each, not"
                        " pictures; there is nothing to show", t->source->name,
                        (int)data_raw_count(&t->part[EX_TRAIN]));
+    NN_TRY(data_view_size(&t->part[EX_TRAIN], t->augment.size, &t->own, err));
     choose(s);
     measure_sheet(s);
     if ((long long)s->all.h * s->all.w > DATA_PICTURE_PIXELS)

@@ -595,7 +595,7 @@ START_TEST(normal_shapes_are_what_they_were)
 END_TEST
 
 enum { HUE, BACKGROUND, TEXTURE, SCALE, ANGLE, X, Y, SHAPE_FACTORS };
-enum { EASY, NORMAL, HARD };
+enum { NORMAL, EASY, HARD };
 
 static void load_shapes(int difficulty, int size)
 {
