@@ -61,5 +61,6 @@ static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
 
 const data_source data_clouds = {
     .name = "clouds", .about = "vectors: a mixture of round Gaussians",
-    .factors = factors, .recipe = "noise", .load = load, .present = data_made_present
+    .factors = factors, .recipe = "noise", .load = load, .present = data_made_present,
+    .train = 10000, .test = 2000, .h = 1, .w = 1, .c = 32, .classes = 10
 };

@@ -179,17 +179,20 @@ static const char *const octants[CLASSES + 1] = {
 const data_source data_sphere = {
     .name = "sphere", .about = "vectors: uniform on a sphere of known dimension",
     .labels = octants, .recipe = "noise", .load = load_sphere,
-    .present = data_made_present
+    .present = data_made_present,
+    .train = 10000, .test = 2000, .h = 1, .w = 1, .c = 32, .classes = 8
 };
 
 const data_source data_torus = {
     .name = "torus", .about = "vectors: a product of circles of known dimension",
     .labels = octants, .recipe = "noise", .load = load_torus,
-    .present = data_made_present
+    .present = data_made_present,
+    .train = 10000, .test = 2000, .h = 1, .w = 1, .c = 32, .classes = 8
 };
 
 const data_source data_swiss_roll = {
     .name = "swiss_roll", .about = "vectors: a rolled up plane",
     .labels = octants, .factors = roll_factors, .recipe = "noise", .load = load_roll,
-    .present = data_made_present
+    .present = data_made_present,
+    .train = 10000, .test = 2000, .h = 1, .w = 1, .c = 32, .classes = 8
 };

@@ -78,5 +78,6 @@ static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
 const data_source data_pilot = {
     .name = "pilot", .about = "vectors: 6 hidden numbers bent into 32, for autoencoders",
     .labels = octants, .factors = factors, .recipe = "none", .load = load,
-    .present = data_made_present
+    .present = data_made_present,
+    .train = 10000, .test = 2000, .h = 1, .w = 1, .c = 32, .classes = 8
 };

@@ -132,5 +132,6 @@ static const char *const factors[] = {
 const data_source data_sprites = {
     .name = "sprites", .about = "a product of known factors, grey 64 x 64, 3 classes",
     .labels = labels, .factors = factors, .recipe = "grey28", .load = load,
-    .present = data_made_present
+    .present = data_made_present,
+    .train = 10000, .test = 2000, .h = 64, .w = 64, .c = 1, .classes = 3
 };

@@ -35,6 +35,7 @@ typedef struct sheet {
     ex_data_task *t;
     int rows, columns;                  /* without the image itself */
     int locals;                         /* the last so many columns are local crops */
+    int small;                          /* side of a local crop; 0: none */
     int factor, h, w, c;                /* of a picture, enlarged */
     data_augment made[MOST_COLUMNS];
     uint32_t epoch[MOST_COLUMNS];
@@ -219,20 +220,30 @@ static void put(sheet *s, const float *x, int h, int w, int top, int left)
         }
 }
 
+/* Where column j begins; local crops have a gap before them, too. */
+static int left_of(const sheet *s, int j)
+{
+    const int views = s->columns - s->locals, left = MARGIN + s->w + GAP;
+
+    if (!s->locals || j < views)
+        return left + j * (s->w + LINE);
+    return left + views * (s->w + LINE) + GAP
+           + (j - views) * (s->small * s->factor + LINE);
+}
+
 static void measure_sheet(sheet *s)
 {
     const data_images *d = &s->t->part[EX_TRAIN];
-    const int small = s->locals ? data_local_side(&s->t->augment, d) : 0;
-    const int h = d->h > small ? d->h : small, w = d->w > small ? d->w : small;
-    const int side = h > w ? h : w;
+    const int side = d->h > d->w ? d->h : d->w;
 
+    s->small = s->locals ? data_local_side(&s->t->augment, d) : 0;
     s->columns += s->locals;
     s->factor = side < SEEN ? (SEEN + side - 1) / side : 1;
-    s->h = h * s->factor;
-    s->w = w * s->factor;
+    s->h = (d->h > s->small ? d->h : s->small) * s->factor;
+    s->w = d->w * s->factor;
     s->all.c = d->c;
     s->all.h = 2 * MARGIN + s->rows * (s->h + LINE) - LINE;
-    s->all.w = 2 * MARGIN + s->w + GAP + s->columns * (s->w + LINE) - LINE;
+    s->all.w = left_of(s, s->columns) - LINE + MARGIN;
 }
 
 /* Column j of image i. */
@@ -240,12 +251,11 @@ static void draw_column(sheet *s, int i, int j, float *x, void *work, int top)
 {
     const ex_data_task *t = s->t;
     const data_images *d = &t->part[EX_TRAIN];
-    const int left = MARGIN + s->w + GAP + j * (s->w + LINE);
-    const int local = j - (s->columns - s->locals), side = data_local_side(&t->augment, d);
+    const int left = left_of(s, j), local = j - (s->columns - s->locals);
 
     if (local >= 0) {
         data_augment_local(&t->augment, d, i, local, t->seed, 0, x, work);
-        put(s, x, side, side, top, left);
+        put(s, x, s->small, s->small, top, left);
     } else {
         data_augment_view(&s->made[j], d, i, s->view[j], t->seed, s->epoch[j], x, work);
         put(s, x, d->h, d->w, top, left);
@@ -261,7 +271,7 @@ static void draw(sheet *s)
 {
     ex_data_task *t = s->t;
     const data_images *d = &t->part[EX_TRAIN];
-    const size_t side = (size_t)data_local_side(&t->augment, d);
+    const size_t side = (size_t)s->small;
     float *x = NN_NEW(&t->own, float,
                       larger((size_t)d->h * (size_t)d->w, side * side) * (size_t)d->c);
     void *work = nn_arena_alloc(&t->own, larger(data_augment_space(d),
