@@ -57,6 +57,46 @@ int data_limited(int all, int limit)
     return limit && limit < all ? limit : all;
 }
 
+/* ---- names for people ---- */
+
+/* Bytes of the UTF-8 character at p, 0 when there is none or it cannot be printed. */
+static int utf8_length(const unsigned char *p)
+{
+    if (*p < 0x80)
+        return *p >= 0x20 && *p != 0x7F;
+    int n = *p >= 0xC2 && *p < 0xE0 ? 2 : *p >= 0xE0 && *p < 0xF0 ? 3
+            : *p >= 0xF0 && *p < 0xF5 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    /* forms that are too long, surrogates, what lies beyond U+10FFFF, and the control
+     * characters U+0080 to U+009F */
+    if ((*p == 0xE0 && p[1] < 0xA0) || (*p == 0xED && p[1] > 0x9F)
+        || (*p == 0xF0 && p[1] < 0x90) || (*p == 0xF4 && p[1] > 0x8F)
+        || (*p == 0xC2 && p[1] < 0xA0))
+        return 0;
+    return n;
+}
+
+const char *data_readable(const char *name, nn_arena *a)
+{
+    char *out = NN_NEW(a, char, 4 * strlen(name) + 1), *to = out;
+    const unsigned char *p = (const unsigned char *)name;
+
+    while (*p) {
+        int n = utf8_length(p);
+        if (n == 0) {
+            to += sprintf(to, "\\x%02X", *p++);
+            continue;
+        }
+        memcpy(to, p, (size_t)n);
+        to += n;
+        p += n;
+    }
+    *to = 0;
+    return out;
+}
+
 /* ---- sets without headers ---- */
 
 static const char *first_place(const data_fixed *f, const data_places *p,

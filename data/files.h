@@ -15,6 +15,10 @@ nn_status data_open_stream(const char *path, FILE **file, long long *bytes, nn_e
 /* "PATH: cannot be read: REASON"; error 0: it became shorter meanwhile. */
 nn_status data_unreadable(const char *path, int error, nn_err *err);
 
+/* Any bytes, as names of files are, as UTF-8 fit for people and JSON: what is none
+ * becomes \xNN. */
+const char *data_readable(const char *name, nn_arena *a);
+
 /* Whether dir/name+ending is there; its path goes to `path`, of DATA_PATH bytes. */
 int data_is_there(const char *dir, const char *name, const char *ending, char *path);
 

@@ -7,6 +7,7 @@
 
 #include "data/cache.h"
 #include "data/data.h"
+#include "data/files.h"
 #include "data/fit.h"
 #include "data/image.h"
 #include "data/places.h"
@@ -85,51 +86,12 @@ static nn_status check_root(const char *root, nn_err *err)
 
 /* ---- names for people ---- */
 
-/* Bytes of the UTF-8 character at p, 0 when there is none or it cannot be printed. */
-static int utf8_length(const unsigned char *p)
-{
-    if (*p < 0x80)
-        return *p >= 0x20 && *p != 0x7F;
-    int n = *p >= 0xC2 && *p < 0xE0 ? 2 : *p >= 0xE0 && *p < 0xF0 ? 3
-            : *p >= 0xF0 && *p < 0xF5 ? 4 : 0;
-    for (int i = 1; i < n; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    /* forms that are too long, surrogates, what lies beyond U+10FFFF, and the control
-     * characters U+0080 to U+009F */
-    if ((*p == 0xE0 && p[1] < 0xA0) || (*p == 0xED && p[1] > 0x9F)
-        || (*p == 0xF0 && p[1] < 0x90) || (*p == 0xF4 && p[1] > 0x8F)
-        || (*p == 0xC2 && p[1] < 0xA0))
-        return 0;
-    return n;
-}
-
-/* Any bytes as UTF-8: what is none becomes \xNN. */
-static const char *readable(const char *name, nn_arena *a)
-{
-    char *out = NN_NEW(a, char, 4 * strlen(name) + 1), *to = out;
-    const unsigned char *p = (const unsigned char *)name;
-
-    while (*p) {
-        int n = utf8_length(p);
-        if (n == 0) {
-            to += sprintf(to, "\\x%02X", *p++);
-            continue;
-        }
-        memcpy(to, p, (size_t)n);
-        to += n;
-        p += n;
-    }
-    *to = 0;
-    return out;
-}
-
 static const char *const *names_of(const data_walk *w, nn_arena *a)
 {
     const char **out = NN_NEW(a, const char *, w->classes + 1);
 
     for (int i = 0; i < w->classes; i++)
-        out[i] = readable(w->class_name[i], a);
+        out[i] = data_readable(w->class_name[i], a);
     out[w->classes] = NULL;
     return out;
 }

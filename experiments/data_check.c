@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "data/files.h"
 #include "data/image.h"
 #include "data/places.h"
 #include "experiments/data_measure.h"
@@ -105,7 +106,8 @@ static void look_at_files(check *c)
 static check *walking;
 
 /* Pictures are decoded one by one: a reader stops at the first that is broken, or skips
- * them without a name. */
+ * them without a name.  Names that begin with a dot are passed over and links are followed,
+ * as it does (data/walk.h). */
 static int try_picture(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
     check *c = walking;
@@ -113,7 +115,7 @@ static int try_picture(const char *path, const struct stat *st, int kind, struct
     nn_err why = {0};
 
     (void)at;
-    if (kind == FTW_D || kind == FTW_DP || !data_picture_suffix(path)
+    if (kind == FTW_D || !data_picture_suffix(path) || strstr(path + strlen(c->where), "/.")
         || (kind == FTW_F && !S_ISREG(st->st_mode)))
         return 0;
     if (data_picture_read(path, 3, &p, &why) != NN_OK) {
@@ -135,7 +137,7 @@ static void try_pictures(check *c)
         || !S_ISDIR(st.st_mode))
         return;
     walking = c;
-    nftw(c->where, try_picture, OPEN, FTW_PHYS);
+    nftw(c->where, try_picture, OPEN, 0);
 }
 
 /* ---- what is odd ---- */
@@ -401,15 +403,15 @@ static json_t *copies_object(const check *c)
     return o;
 }
 
-static json_t *texts(char *const *text, int n)
+static json_t *texts(check *c, char *const *text, int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_string(text[i]));
+        json_array_append_new(list, json_string(data_readable(text[i], &c->t->own)));
     return list;
 }
 
-static void tell_json(const check *c, nn_status status, const char *message, FILE *out)
+static void tell_json(check *c, nn_status status, const char *message, FILE *out)
 {
     json_t *files = json_array();
 
@@ -420,12 +422,12 @@ static void tell_json(const check *c, nn_status status, const char *message, FIL
             "md5", g->md5[0] ? json_string(g->md5) : json_null(), "verdict", g->verdict));
     }
     json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:s, s:o, s:i, s:o, s:o}", "exit",
-        (int)status, "message", message, "set", c->t->source->name, "here", c->here,
-        "where", c->where, "files", files, "unreadable", c->unreadable,
-        "unreadable_files", texts(c->bad, c->unreadable < UNREADABLE ? c->unreadable
-                                                                     : UNREADABLE),
-        "notes", texts(c->note, c->notes));
-    NN_NEED(o, "data check: out of memory, or a path that is not UTF-8");
+        (int)status, "message", data_readable(message, &c->t->own), "set", c->t->source->name, "here", c->here,
+        "where", data_readable(c->where, &c->t->own), "files", files, "unreadable", c->unreadable,
+        "unreadable_files", texts(c, c->bad, c->unreadable < UNREADABLE ? c->unreadable
+                                                                        : UNREADABLE),
+        "notes", texts(c, c->note, c->notes));
+    NN_NEED(o, "data check: out of memory");
     if (c->measured) {
         for (int k = 0; k < EX_PARTS; k++)
             json_object_set_new(o, part_name[k], part_object(c, k));

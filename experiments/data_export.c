@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/files.h"
 #include "data/places.h"
 #include "experiments/data_measure.h"
 #include "experiments/data_task.h"
@@ -123,7 +124,12 @@ static json_t *factor_names(const data_images *d)
     return list;
 }
 
-static json_t *part_object(const ex_data_task *t, int k)
+static const char *readable(ex_data_task *t, char *path)
+{
+    return data_readable(basename(path), &t->own);
+}
+
+static json_t *part_object(ex_data_task *t, int k)
 {
     const data_images *d = &t->part[k];
     char file[3][DATA_PATH], print[20];
@@ -133,8 +139,8 @@ static json_t *part_object(const ex_data_task *t, int k)
     name_of(t, k, "factors", file[2]);
     snprintf(print, sizeof print, "%016" PRIx64, data_fingerprint(d));
     return json_pack("{s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:s}", "images",
-                     basename(file[0]), "labels", basename(file[1]), "factors",
-                     d->factor ? json_string(basename(file[2])) : json_null(), "n", d->n,
+                     readable(t, file[0]), "labels", readable(t, file[1]), "factors",
+                     d->factor ? json_string(readable(t, file[2])) : json_null(), "n", d->n,
                      "h", d->h, "w", d->w, "c", d->c, "fingerprint", print);
 }
 
@@ -155,7 +161,7 @@ static nn_status write_names(ex_data_task *t, nn_err *err)
                           factor_names(d), "mean", figures(d, data_mean_of), "std",
                           figures(d, data_std_of));
 
-    NN_NEED(o, "data export: out of memory, or a name that is not UTF-8");
+    NN_NEED(o, "data export: out of memory");
     json_object_set_new(o, "train", part_object(t, EX_TRAIN));
     json_object_set_new(o, "test", part_object(t, EX_TEST));
     char *text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
@@ -178,7 +184,11 @@ nn_status ex_data_export(ex_data_task *t, FILE *out, nn_err *err)
 
     if (strlen(t->o->output) > LONGEST)
         return nn_fail(err, NN_ECONFIG, "command line: -o: the path is too long");
+    if (!t->o->output[0])
+        return nn_fail(err, NN_ECONFIG, "command line: -o: names no file; give it a PREFIX");
     NN_TRY(ex_data_read(t, err));
+    for (int k = 0; k < EX_PARTS; k++)
+        NN_TRY(data_view_size(&t->part[k], t->augment.size, &t->own, err));
     for (int k = 0; k < EX_PARTS; k++)
         NN_TRY(write_part(t, k, err));
     NN_TRY(write_names(t, err));

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "data/files.h"
 #include "data/places.h"
 #include "experiments/data_task.h"
 
@@ -69,7 +70,7 @@ static json_t *number(int x)
     return x ? json_integer(x) : json_null();
 }
 
-static void objects(FILE *out)
+static void objects(ex_data_task *t, FILE *out)
 {
     json_t *list = json_array();
     char where[DATA_PATH], get[128];
@@ -80,13 +81,13 @@ static void objects(FILE *out)
         json_array_append_new(list, json_pack(
             "{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", d->name,
             "about", d->about, "here", here, "where",
-            here ? json_string(where) : json_null(), "train", number(d->train), "test",
+            here ? json_string(data_readable(where, &t->own)) : json_null(), "train", number(d->train), "test",
             number(d->test), "h", number(d->h), "w", number(d->w), "c", number(d->c),
             "classes", number(d->classes), "get",
             here ? json_null() : json_string(how(d, get, sizeof get))));
     }
     json_t *o = json_pack("{s:o}", "sets", list);
-    NN_NEED(o, "data list: out of memory, or a path that is not UTF-8");
+    NN_NEED(o, "data list: out of memory");
     json_dumpf(o, out, JSON_INDENT(2));
     fputc('\n', out);
     json_decref(o);
@@ -95,7 +96,10 @@ static void objects(FILE *out)
 nn_status ex_data_list(ex_data_task *t, FILE *out, nn_err *err)
 {
     (void)err;
-    (t->o->json ? objects : table)(out);
+    if (t->o->json)
+        objects(t, out);
+    else
+        table(out);
     return NN_OK;
 }
 

@@ -16,10 +16,10 @@ int ex_data_channels(const data_images *d)
 
 const char *ex_data_class(const data_images *d, int k, char *out, size_t size)
 {
-    snprintf(out, size, "%d", k);
     for (int i = 0; d->names && d->names[i]; i++)
         if (i == k)
-            snprintf(out, size, "%s", d->names[i]);
+            return d->names[i];
+    snprintf(out, size, "%d", k);
     return out;
 }
 

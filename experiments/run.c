@@ -89,14 +89,18 @@ static nn_status check_locals(const ex_config *c, const data_images *d, nn_err *
     return NN_OK;
 }
 
-/* What to raise when there are too few training images. */
-static const char *data_key(const ex_config *c, int n)
+/* What to do when there are too few training images.  Sets that are made have a number of
+ * images by default and no files. */
+static const char *more_images(const ex_config *c, int n)
 {
     const data_settings *d = &c->data;
 
     if (d->classes[0] || d->fraction > 0 || d->long_tail > 0)
-        return "what data.classes, fraction and long_tail leave";
-    return c->source->package || d->limit == n ? "data.limit" : "data.size";
+        return "raise what data.classes, fraction and long_tail leave";
+    if (d->limit == n)
+        return "raise data.limit";
+    return c->source->train && !c->source->files ? "raise data.size"
+                                                 : "take a set with more images";
 }
 
 /* Vectors have no neighbouring numbers: neither a convolution nor a crop means anything to
@@ -169,15 +173,16 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
     if (c->top.batch > run->train.n)
         return nn_fail(err, NN_ECONFIG,
                        "%s: batch = %d, but %s has %d training images here;"
-                       " lower batch or raise %s",
+                       " lower batch or %s",
                        ex_config_where(c, EX_TOP, "batch", at, sizeof at), c->top.batch,
-                       c->source->name, run->train.n, data_key(c, run->train.n));
+                       c->source->name, run->train.n, more_images(c, run->train.n));
     if (run->test.n < 2)
         return nn_fail(err, NN_ECONFIG,
                        "%s: %d held-out images are too few to measure"
-                       " anything; raise data.test_limit",
+                       " anything; %s",
                        ex_config_where(c, EX_DATA, "test_limit", at, sizeof at),
-                       run->test.n);
+                       run->test.n, c->data.test_limit == run->test.n
+                       ? "raise data.test_limit" : "take a set with more of them");
 
     const nn_image_shape shape = { run->train.h, run->train.w, run->train.c };
     run->store = (nn_store){ .arena = &run->forever, .seed = (uint64_t)c->top.seed };

@@ -17,6 +17,9 @@
 #include "tests/program.h"
 #include "tests/suites.h"
 
+#define E8 "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+#define LONG_NAME E8 E8 E8 E8 E8
+
 /* ---- a small set in MNIST's files ---------------------------------------------------- */
 
 enum {
@@ -382,6 +385,61 @@ START_TEST(pictures_that_cannot_be_read_are_named)
     ck_assert_int_eq(whole(o, "unreadable"), 1);
     says(json_string_value(json_array_get(at(o, "unreadable_files"), 0)),
          "p/train/b/bad.png: ");
+    ck_assert_int_eq(rename("p/train/b/bad.png", "p/train/b/._0.png"), 0);
+    r = program("data", "check", "p", "--set=folder", NULL);
+    ck_assert_msg(r.exit == 0, "a name that begins with a dot is no picture: %s", r.err);
+    program_write("p.yaml", "method: {name: simsiam}\nmodel: {name: mlp}\nbatch: 8\n"
+                            "data: {name: folder, dir: p, side: 16}\n");
+    r = program("train", "p.yaml", NULL);
+    ck_assert_int_eq(r.exit, 2);
+    says(r.err, "folder has 6 training images here; lower batch or take a set with more");
+    ck_assert_int_eq(mkdir("far", 0777), 0);
+    program_write("far/away.png", "no picture");
+    ck_assert_int_eq(symlink("../../../far", "p/train/b/link"), 0);
+    o = object_of(program("data", "check", "p", "--set=folder", "--json", NULL), 5);
+    says(json_string_value(json_array_get(at(o, "unreadable_files"), 0)),
+         "p/train/b/link/away.png: ");
+}
+END_TEST
+
+/* A name of 40 e's with an accent is longer than 63 bytes; \xff begins no character. */
+START_TEST(names_of_any_bytes_stand_whole_in_json)
+{
+    static const char *const class[] = { "b\xff" "d", "ok", LONG_NAME };
+    char dir[256], file[512];
+
+    ck_assert_int_eq(mkdir("n\xfe", 0777), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(dir, sizeof dir, "n\xfe/%s", class[i]);
+        ck_assert_int_eq(mkdir(dir, 0777), 0);
+        for (int k = 0; k < 8; k++) {
+            snprintf(file, sizeof file, "%s/%d.png", dir, k);
+            put_picture(file, 16 * i + k);
+        }
+    }
+    const json_t *o = object_of(program("data", "check", "n\xfe", "--set=folder", "--json",
+                                        NULL), 0);
+    ck_assert_str_eq(text(o, "where"), "n\\xFE");
+    const json_t *list = at(at(o, "train"), "classes");
+    ck_assert_uint_eq(json_array_size(list), 3);
+    ck_assert_str_eq(text(json_array_get(list, 0), "name"), "b\\xFFd");
+    ck_assert_str_eq(text(json_array_get(list, 2), "name"), LONG_NAME);
+    program_result r = program("data", "export", "n\xfe", "--set=folder", "-o", "n\xfe/x",
+                               NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    list = at(program_json("n\xfe", "x.json"), "classes");
+    ck_assert_uint_eq(json_array_size(list), 3);
+    ck_assert_str_eq(json_string_value(json_array_get(list, 2)), LONG_NAME);
+
+    program_write("n\xfe/ok/x\xfd.png", "no picture");
+    o = object_of(program("data", "check", "n\xfe", "--set=folder", "--json", NULL), 5);
+    says(text(o, "message"), "n\\xFE: 1 of 25 pictures cannot be read");
+    says(json_string_value(json_array_get(at(o, "unreadable_files"), 0)),
+         "n\\xFE/ok/x\\xFD.png: ");
+    setenv("FULLRANK_DATA", "n\xfe", 1);
+    o = object_of(program("data", "list", "--json", NULL), 0);
+    unsetenv("FULLRANK_DATA");
+    ck_assert_uint_eq(json_array_size(at(o, "sets")), (size_t)data_source_count());
 }
 END_TEST
 
@@ -558,6 +616,12 @@ START_TEST(export_writes_images_labels_factors_and_names)
     ck_assert_str_eq(text(at(program_json("d", "set.json"), "test"), "images"),
                      "test_images.npy");
     nn_arena_free(&a);
+    r = program("data", "export", "shapes", "data.size=50", "augment.size=16", "-o", "s",
+                NULL);
+    says(r.out, "s_train_images.npy  uint8 (50, 16, 16, 3)\n");
+    r = program("data", "export", "shapes", "data.size=50", "-o", "", NULL);
+    ck_assert_msg(r.exit == 2, "%s", r.err);
+    says(r.err, "-o: names no file");
 }
 END_TEST
 
@@ -689,6 +753,7 @@ Suite *suite_data_command(void)
     tcase_add_test(tc, a_broken_file_is_named_and_ends_with_5);
     tcase_add_test(tc, a_place_is_told_by_its_files_its_name_or_the_user);
     tcase_add_test(tc, pictures_that_cannot_be_read_are_named);
+    tcase_add_test(tc, names_of_any_bytes_stand_whole_in_json);
     tcase_add_test(tc, published_files_are_recognised);
     tcase_add_test(tc, a_sheet_has_images_in_turns_of_classes_and_their_views);
     tcase_add_test(tc, an_operation_alone_is_what_its_name_says);
