@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "data/data.h"
@@ -165,6 +166,12 @@ static nn_status find(const data_making *m, const names *f, int aloud, data_cach
     return NN_OK;
 }
 
+static nn_status stopped(nn_err *err)
+{
+    return nn_fail(err, NN_EAGAIN, "stopped before all pictures were decoded; the same "
+                   "command decodes them");
+}
+
 /* ---- one at a time ---- */
 
 /* The lock is a file that goes when its owner is done: the one that was waited for may be
@@ -172,6 +179,7 @@ static nn_status find(const data_making *m, const names *f, int aloud, data_cach
  * locks. */
 static nn_status take_lock(const names *f, int *lock, nn_err *err)
 {
+    const struct timespec moment = { 0, 50000000 };     /* flock() itself heeds nothing */
     struct stat mine, there;
 
     for (;;) {
@@ -181,8 +189,13 @@ static nn_status take_lock(const names *f, int *lock, nn_err *err)
         int got = flock(*lock, LOCK_EX | LOCK_NB);
         if (got != 0 && errno == EWOULDBLOCK) {
             data_tell(0, 0, "another fullrank is decoding these pictures; waiting for it");
-            while ((got = flock(*lock, LOCK_EX)) != 0 && errno == EINTR)
-                ;
+            while (!data_stopped() && (got = flock(*lock, LOCK_EX | LOCK_NB)) != 0
+                   && (errno == EWOULDBLOCK || errno == EINTR))
+                nanosleep(&moment, NULL);
+        }
+        if (got != 0 && data_stopped()) {
+            close(*lock);
+            return stopped(err);
         }
         if (got != 0) {
             close(*lock);
@@ -244,7 +257,7 @@ static void make_row(void *ctx, size_t job, int worker)
     nn_err err = { 0 };
     (void)worker;
 
-    if (atomic_load(&k->failed))
+    if (atomic_load(&k->failed) || data_stopped())
         return;
     uint8_t *row = calloc(1, m->each);
     if (!row)
@@ -266,11 +279,14 @@ static nn_status make_rows(maker *k, nn_err *err)
 {
     enum { STRIP = 256 };
 
-    for (k->first = 0; k->first < k->m->n && !k->failed; k->first += STRIP) {
+    for (k->first = 0; k->first < k->m->n && !k->failed && !data_stopped();
+         k->first += STRIP) {
         int rest = k->m->n - k->first;
         data_tell(k->first, k->m->n, "decoding pictures");
         nn_par_run((size_t)(rest < STRIP ? rest : STRIP), make_row, k);
     }
+    if (!k->failed && data_stopped())
+        return stopped(err);
     if (!k->failed) {
         data_tell(k->m->n, k->m->n, "decoding pictures");
         return NN_OK;

@@ -45,7 +45,8 @@ typedef struct data_cache {
 /* The folder that data.cache, $FULLRANK_CACHE, $XDG_CACHE_HOME or the home folder name. */
 nn_status data_cache_dir(const char *setting, char *out, size_t size, nn_err *err);
 
-/* Maps the file, which is made first if it must be.  NN_ERUN: the disk. */
+/* Maps the file, which is made first if it must be.  NN_ERUN: the disk; NN_EAGAIN: a
+ * signal came (data_heed). */
 nn_status data_cache_open(const data_making *m, data_cache *out, nn_err *err);
 
 #endif

@@ -1,6 +1,7 @@
 #ifndef DATA_DATA_H
 #define DATA_DATA_H
 
+#include <signal.h>
 #include <stdint.h>
 #include "nn/arena.h"
 #include "nn/base.h"
@@ -100,6 +101,11 @@ typedef void data_teller(const char *text, long done, long of);
 void data_on_news(data_teller *tell);
 void data_tell(long done, long of, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What a signal sets to another value than 0 ends what loading does for long, decoding and
+ * waiting for a run that decodes: with NN_EAGAIN, and without a rest in the cache. */
+void data_heed(const volatile sig_atomic_t *stop);
+int  data_stopped(void);
 
 /* A file of a set as it is published, for `fullrank data fetch-help` and `check`.  What
  * is not known for certain is not there: 0 bytes, no md5. */

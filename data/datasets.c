@@ -114,6 +114,18 @@ void data_tell(long done, long of, const char *format, ...)
     listener(text, done, of);
 }
 
+static const volatile sig_atomic_t *stop;       /* set once, as the listener is */
+
+void data_heed(const volatile sig_atomic_t *s)
+{
+    stop = s;
+}
+
+int data_stopped(void)
+{
+    return stop && *stop;
+}
+
 int data_source_count(void)
 {
     return (int)NN_COUNT(all);

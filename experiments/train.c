@@ -88,6 +88,7 @@ static void watch_signals(void)
     sigfillset(&stop.sa_mask);
     sigemptyset(&ignore.sa_mask);
     asked_to_stop = 0;
+    data_heed(&asked_to_stop);
     watch(SIGINT, &stop);
     watch(SIGTERM, &stop);
     watch(SIGHUP, &stop);                       /* the terminal went away */
@@ -161,6 +162,15 @@ static nn_status stopped_early(job *j)
     return nn_fail(j->err, NN_EAGAIN, "signal %d (%s) before the first step: nothing is"
                    " saved yet; the same command starts at the beginning", number,
                    strsignal(number));
+}
+
+/* Also a run that goes on: its checkpoint is not even open. */
+static nn_status stopped_loading(job *j)
+{
+    int number = (int)asked_to_stop;
+
+    return nn_fail(j->err, NN_EAGAIN, "signal %d (%s) while the data were read: nothing has"
+                   " changed; the same command starts again", number, strsignal(number));
 }
 
 static nn_status measure_untrained(job *j)
@@ -251,7 +261,10 @@ static nn_status begin(job *j)
     if (o->resume == EX_RESUME && !j->folder.was[0])
         NN_TRY(ex_settings_neighbours(&j->config, &j->folder, err));
     ex_profile_lap(&j->profile, "start: configuration");
-    NN_TRY(ex_run_build(&j->run, &j->config, err));
+    nn_status status = ex_run_build(&j->run, &j->config, err);
+    if (status == NN_EAGAIN)
+        return stopped_loading(j);
+    NN_TRY(status);
     ex_profile_lap(&j->profile, "start: data and network");
     if (j->config.init.from[0])
         NN_TRY(ex_init_load(&j->run, &note, err));

@@ -801,6 +801,56 @@ START_TEST(a_cache_that_shrinks_while_mapped_ends_the_run_with_its_name)
 }
 END_TEST
 
+/* 300 pictures are two strips; the signal comes between them. */
+static volatile sig_atomic_t stop_now;
+
+static void stop_at_second_strip(const char *said, long done, long of)
+{
+    (void)said;
+    stop_now = done > 0 && done < of;
+}
+
+START_TEST(a_signal_ends_a_decoding_and_leaves_nothing)
+{
+    many("a", 300, 1);
+    data_heed(&stop_now);
+    data_on_news(stop_at_second_strip);
+    ck_assert_int_eq(load(), NN_EAGAIN);
+    ck_assert_int_eq(stop_now, 1);
+    ck_assert_int_eq(files_in("work"), 0);
+    stop_now = 0;
+    data_on_news(listen_to);
+    loads();
+    ck_assert_int_eq(decodings, 1);
+    data_heed(NULL);
+}
+END_TEST
+
+/* The test holds the lock as a run does that decodes. */
+START_TEST(a_signal_ends_a_run_that_waits_for_anothers_decoding)
+{
+    char lock[600];
+
+    write_config("1");
+    ck_assert_int_eq(program_args(run).exit, 0);
+    snprintf(lock, sizeof lock, "%s.lock", cache_file());
+    ck_assert_int_eq(unlink(cache_file()), 0);
+    program_remove("runs");
+    int held = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    ck_assert_int_eq(flock(held, LOCK_EX), 0);
+    pid_t pid = program_start(run);
+    for (int i = 0; i < 1000 && !strstr(program_read(".err.behind"), "waiting for it"); i++)
+        usleep(10000);
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    ck_assert_int_eq(program_wait(pid), 128 + SIGTERM);
+    ck_assert_ptr_nonnull(strstr(program_read(".err.behind"),
+                                 "while the data were read: nothing has changed"));
+    ck_assert_int_eq(files_in("runs"), 0);
+    ck_assert_int_eq(files_in(lock), 1);                /* another's, and still its */
+    close(held);
+}
+END_TEST
+
 START_TEST(addresses_of_a_map_know_their_file)
 {
     many("a", 12, 1);
@@ -900,6 +950,8 @@ Suite *suite_folder(void)
     tcase_add_test(cache, a_small_file_system_is_one_error_and_leaves_nothing);
     tcase_add_test(cache, a_cache_that_cannot_be_there_is_named);
     tcase_add_test(cache, a_cache_that_shrinks_while_mapped_ends_the_run_with_its_name);
+    tcase_add_test(cache, a_signal_ends_a_decoding_and_leaves_nothing);
+    tcase_add_test(cache, a_signal_ends_a_run_that_waits_for_anothers_decoding);
     tcase_add_test(cache, addresses_of_a_map_know_their_file);
     tcase_add_test(cache, skipped_pictures_stand_in_the_runs_status);
     return s;
