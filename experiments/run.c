@@ -103,6 +103,14 @@ static const char *more_images(const ex_config *c, int n)
                                                  : "take a set with more images";
 }
 
+static const char *more_held_out(const ex_config *c, int n)
+{
+    if (c->data.test_limit == n)
+        return "raise data.test_limit";
+    return c->source->train ? "take a set with more of them"
+                            : "take a set with more of them, or raise data.test_share";
+}
+
 /* Vectors have no neighbouring numbers: neither a convolution nor a crop means anything to
  * them, and what would be left out silently is refused. */
 static nn_status check_vectors(const ex_config *c, const data_images *d, nn_err *err)
@@ -181,8 +189,7 @@ nn_status ex_run_build(ex_run *run, const ex_config *c, nn_err *err)
                        "%s: %d held-out images are too few to measure"
                        " anything; %s",
                        ex_config_where(c, EX_DATA, "test_limit", at, sizeof at),
-                       run->test.n, c->data.test_limit == run->test.n
-                       ? "raise data.test_limit" : "take a set with more of them");
+                       run->test.n, more_held_out(c, run->test.n));
 
     const nn_image_shape shape = { run->train.h, run->train.w, run->train.c };
     run->store = (nn_store){ .arena = &run->forever, .seed = (uint64_t)c->top.seed };

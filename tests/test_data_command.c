@@ -393,6 +393,14 @@ START_TEST(pictures_that_cannot_be_read_are_named)
     r = program("train", "p.yaml", NULL);
     ck_assert_int_eq(r.exit, 2);
     says(r.err, "folder has 6 training images here; lower batch or take a set with more");
+    r = program("train", "p.yaml", "batch=2", "data.test_limit=1", NULL);
+    ck_assert_int_eq(r.exit, 2);
+    says(r.err, "1 held-out images are too few to measure anything; raise data.test_limit");
+    ck_assert_int_eq(unlink("p/test/a/0.png") | unlink("p/test/a/1.png")
+                     | unlink("p/test/b/0.png") | unlink("p/test/b/1.png")
+                     | unlink("p/test/b/2.png") | rmdir("p/test/b"), 0);
+    r = program("train", "p.yaml", "batch=2", NULL);
+    says(r.err, "too few to measure anything; take a set with more of them");
     ck_assert_int_eq(mkdir("far", 0777), 0);
     program_write("far/away.png", "no picture");
     ck_assert_int_eq(symlink("../../../far", "p/train/b/link"), 0);
