@@ -407,7 +407,8 @@ static json_t *texts(check *c, char *const *text, int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_string(data_readable(text[i], &c->t->own)));
+        json_array_append_new(list,
+                              json_string(data_readable(text[i], &c->t->own)));
     return list;
 }
 
@@ -422,8 +423,9 @@ static void tell_json(check *c, nn_status status, const char *message, FILE *out
             "md5", g->md5[0] ? json_string(g->md5) : json_null(), "verdict", g->verdict));
     }
     json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:s, s:o, s:i, s:o, s:o}", "exit",
-        (int)status, "message", data_readable(message, &c->t->own), "set", c->t->source->name, "here", c->here,
-        "where", data_readable(c->where, &c->t->own), "files", files, "unreadable", c->unreadable,
+        (int)status, "message", data_readable(message, &c->t->own), "set",
+        c->t->source->name, "here", c->here, "where",
+        data_readable(c->where, &c->t->own), "files", files, "unreadable", c->unreadable,
         "unreadable_files", texts(c, c->bad, c->unreadable < UNREADABLE ? c->unreadable
                                                                         : UNREADABLE),
         "notes", texts(c, c->note, c->notes));

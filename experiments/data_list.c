@@ -81,7 +81,8 @@ static void objects(ex_data_task *t, FILE *out)
         json_array_append_new(list, json_pack(
             "{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", d->name,
             "about", d->about, "here", here, "where",
-            here ? json_string(data_readable(where, &t->own)) : json_null(), "train", number(d->train), "test",
+            here ? json_string(data_readable(where, &t->own)) : json_null(), "train",
+            number(d->train), "test",
             number(d->test), "h", number(d->h), "w", number(d->w), "c", number(d->c),
             "classes", number(d->classes), "get",
             here ? json_null() : json_string(how(d, get, sizeof get))));
