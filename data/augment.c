@@ -24,8 +24,8 @@
  *
  * Pixels stay floats from the crop on; the papers' programs round to bytes after every
  * operation.  Vectors are normalised and given noise, which is drawn from a stream of its
- * own: views without it are the same bits as before there was any.  On one channel saturation, hue and grey do nothing, but draw their numbers
- * all the same. */
+ * own: views without it are the same bits as before there was any.  On one channel
+ * saturation, hue and grey do nothing, but draw their numbers all the same. */
 
 enum { CROP_TRIES = 10 };
 #define NOISE_STREAM (UINT64_C(1) << 63)

@@ -134,9 +134,8 @@ int                data_source_count(void);
 const data_source *data_source_at(int i);
 const data_source *data_source_find(const char *name);  /* NULL if there is none */
 
-/* Finds s->name, loads it, takes the part of it that is wanted (data/subset.h) and applies
- * s->normalise.  An unknown name is NN_ECONFIG and
- * names the nearest one. */
+/* Finds s->name, loads it, takes the part that is wanted (data/subset.h) and applies
+ * s->normalise.  An unknown name is NN_ECONFIG and names the nearest one. */
 nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
                     data_images *train, data_images *test, nn_err *err);
 
@@ -186,9 +185,10 @@ nn_status data_augment_resolve(data_augment *a, const unsigned char *given,
  * only (crop, flip, colour ...); -1: none does, and vectors can be had. */
 int data_augment_of_pictures(const data_augment *a);
 
-/* One view of image i: (h, w, c) floats, normalised; of vectors only noise is drawn.  Views 0 and 2 use the augmentation
- * of "the first view", 1 and 3 that of "the second"; each draws for itself.  A function of
- * its arguments alone.  `work` has data_augment_space bytes, aligned like arena memory. */
+/* One view of image i: (h, w, c) floats, normalised; of vectors only noise is drawn.  Views
+ * 0 and 2 use the augmentation of "the first view", 1 and 3 that of "the second"; each
+ * draws for itself.  A function of its arguments alone.  `work` has data_augment_space
+ * bytes, aligned like arena memory. */
 size_t data_augment_space(const data_images *d);
 void   data_augment_view(const data_augment *a, const data_images *d, int i, int view,
                          uint64_t seed, uint32_t epoch, float *out, void *work);

@@ -37,7 +37,6 @@ uint16_t *data_take(data_images *d, const uint32_t *index, int n, nn_arena *a)
     }
     d->n = n;
     d->row = row;
-    d->print = 0;
     d->label = label;
     d->factor = factor;
     d->print = 0;
@@ -147,7 +146,6 @@ static nn_status keep_classes(const data_settings *s, const choice *c, int limit
     for (int i = 0; i < n; i++)
         label[i] = (uint16_t)now[label[i]];
     d->classes = c->count;
-    d->print = 0;
     return NN_OK;
 }
 
@@ -271,7 +269,6 @@ static void colour_all(const data_settings *s, double p, uint32_t part, data_ima
     add_factor(d, colour, a);
     d->pixel = out;
     d->row = NULL;
-    d->print = 0;
     d->c = 3;
     d->print = 0;
 }

@@ -86,7 +86,8 @@ has_arm_libs()
     echo 'int main(void) { return 0; }' | aarch64-linux-gnu-gcc -x c - -o /dev/null \
         -I$arm/usr/include -I$arm/usr/include/aarch64-linux-gnu -L$arm_lib \
         -include zlib.h -include yaml.h -include jansson.h -include sha256.h \
-        -include stb/stb_image.h -include check.h -lcheck -lsubunit -lz -lyaml -ljansson -lmd -lm 2>/dev/null
+        -include stb/stb_image.h -include check.h -lcheck -lsubunit -lz -lyaml \
+        -ljansson -lmd -lm 2>/dev/null
 }
 
 # An apt of its own: other lists, other architecture, nothing of the system touched.
