@@ -127,7 +127,9 @@ int main(void)
     for (int i = 0; i < n; i++)
         srunner_add_suite(run, list[i].make());
     srunner_run_all(run, CK_ENV);
-    int failed = srunner_ntests_failed(run);
+    int failed = srunner_ntests_failed(run), ran = srunner_ntests_run(run);
     srunner_free(run);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    if (!ran)
+        fputs("failed: no test has run; tests/suites.def has the suites' names\n", stderr);
+    return failed || !ran ? EXIT_FAILURE : EXIT_SUCCESS;
 }
