@@ -483,5 +483,5 @@ static int present(const data_settings *o, char *where, size_t size)
 
 const data_source data_arrays = {
     .name = "arrays", .about = "your own NumPy arrays, pictures or vectors (.npz, .npy)",
-    .recipe = "simsiam_cifar", .load = load, .present = present
+    .recipe = "simsiam_cifar", .own = 1, .load = load, .present = present
 };
