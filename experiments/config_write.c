@@ -69,6 +69,23 @@ static const char *text_done(FILE *f, char **text, nn_arena *a)
     return copy;
 }
 
+/* Which of the user's own sets it is: the last part of where it lies.  It may be moved, but
+ * is not taken for another.  No set: nothing. */
+static void put_own_set(FILE *f, const ex_config *c)
+{
+    const char *base = getenv("FULLRANK_DATA");
+    const char *dir = c->data.dir[0] || !base ? c->data.dir : base;
+    size_t n = strlen(dir), from;
+
+    if (!c->source->own)
+        return;
+    while (n > 1 && dir[n - 1] == '/')
+        n--;
+    for (from = n; from > 0 && dir[from - 1] != '/'; )
+        from--;
+    fprintf(f, "data.set=%.*s\n", (int)(n - from), dir + from);
+}
+
 const char *ex_config_lines(const ex_config *c, nn_arena *a)
 {
     char *text = NULL, value[4096];
@@ -86,6 +103,8 @@ const char *ex_config_lines(const ex_config *c, nn_arena *a)
                 fprintf(f, "%s%s%s=%s\n", s->name, s->name[0] ? "." : "",
                         s->table[row].name,
                         ex_value_text(&s->table[row], s->at, value, sizeof value));
+        if (i == EX_DATA)
+            put_own_set(f, c);
     }
     if (c->init.from[0])
         fprintf(f, "init.sha256=%s\n", c->init_sha256);

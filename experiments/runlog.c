@@ -242,6 +242,27 @@ void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int thr
         (json_int_t)nn_store_count(&run->store)));
 }
 
+nn_status ex_log_same_set(const ex_log *l, nn_err *err)
+{
+    static const char *const key[] = { "fingerprint", "dir" };
+    char file[1500];
+    int differ = 0;
+
+    snprintf(file, sizeof file, "%s/status.json", l->folder->path);
+    json_t *before = json_load_file(file, 0, NULL), *there = json_object_get(before, "data");
+    for (size_t i = 0; i < NN_COUNT(key); i++) {
+        json_t *was = json_object_get(there, key[i]);
+        differ += was && !json_equal(was, json_object_get(
+                             json_object_get(l->status, "data"), key[i]));
+    }
+    if (l->run->config->source->own && differ == NN_COUNT(key))
+        nn_fail(err, NN_EDATA, "%s: holds a run on other data, those in %.300s; choose "
+                "another --out or name=, or remove it", l->folder->path,
+                json_string_value(json_object_get(there, "dir")));
+    json_decref(before);
+    return differ == NN_COUNT(key) && l->run->config->source->own ? NN_EDATA : NN_OK;
+}
+
 void ex_log_free(ex_log *l)
 {
     free(l->metrics.at);

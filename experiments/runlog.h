@@ -34,6 +34,10 @@ typedef struct ex_log {
 } ex_log;
 
 void ex_log_start(ex_log *l, const ex_run *run, const ex_folder *folder, int threads);
+/* NN_EDATA: the folder holds a run on another of the user's own sets, one that lies
+ * elsewhere and is not the same; starting over would replace it. */
+nn_status ex_log_same_set(const ex_log *l, nn_err *err);
+
 void ex_log_free(ex_log *l);
 
 void ex_log_baseline(ex_log *l, const ex_baselines *b, const ex_evaluator *e);

@@ -274,6 +274,8 @@ static nn_status begin(job *j)
     if (note.text[0])
         ex_progress_note(&j->progress, "%s", note.text);
     ex_log_start(&j->log, &j->run, &j->folder, nn_par_threads());
+    if (!o->resume)
+        NN_TRY(ex_log_same_set(&j->log, err));
     j->evaluator = ex_evaluator_new(&j->run);
     j->evaluator.stop = &asked_to_stop;
     j->saver = ex_saver_new(&j->run);

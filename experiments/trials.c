@@ -18,6 +18,15 @@
 
 /* ---- what is there ----------------------------------------------------------------- */
 
+/* Where the user's own set lies; NULL: it is none, or not there. */
+static const char *place_of(const ex_config *c, nn_arena *a)
+{
+    char where[4096] = "";
+
+    return c->source->own && c->source->present(&c->data, where, sizeof where)
+        ? nn_arena_copy(a, where) : NULL;
+}
+
 nn_status ex_trial_prepare(ex_trial *t, const ex_paper *p, nn_arena *a, nn_err *err)
 {
     nn_arena own = {0};
@@ -30,8 +39,10 @@ nn_status ex_trial_prepare(ex_trial *t, const ex_paper *p, nn_arena *a, nn_err *
                                       &why);
     if (status == NN_OK)
         status = ex_folder_name(&folder, &config, &why);
-    if (status == NN_OK)
+    if (status == NN_OK) {
         t->folder = nn_arena_copy(a, folder.path);
+        t->place = place_of(&config, a);
+    }
     nn_arena_free(&own);
     snprintf(what, sizeof what, "%s, seed %d", t->run->name, t->seed);
     t->what = nn_arena_copy(a, what);
@@ -90,6 +101,23 @@ static int load(ex_trial *t)
     t->lines = lines_of(t->folder);
     t->seconds = json_number_value(json_object_get(t->status, "seconds"));
     return t->status && t->lines;
+}
+
+/* Whether a trial's results are on data from where they lie now.  If not, `train --resume`
+ * is to compare them. */
+static int same_place(const ex_trial *t)
+{
+    char file[1200];
+
+    if (!t->place)
+        return 1;
+    snprintf(file, sizeof file, "%s/status.json", t->folder);
+    json_t *status = json_load_file(file, 0, NULL);
+    const char *dir = json_string_value(
+        json_object_get(json_object_get(status, "data"), "dir"));
+    int same = dir && strcmp(dir, t->place) == 0;
+    json_decref(status);
+    return same;
 }
 
 /* ---- processes --------------------------------------------------------------------- */
@@ -299,7 +327,7 @@ nn_status ex_trials_run(ex_trials *all, nn_err *err)
     stop_signals(&wanted);
     sigprocmask(SIG_BLOCK, &wanted, &before);
     for (int i = 0; i < all->count; i++)
-        all->list[i].reused = load(&all->list[i]);
+        all->list[i].reused = same_place(&all->list[i]) && load(&all->list[i]);
     for (int i = 0; i < all->count; i++)
         f.to_train += !all->list[i].reused;
     for (int i = 0; i < all->count && !f.stopping; i++)

@@ -19,6 +19,7 @@ typedef struct ex_trial {
     int seed;
     int pairs; const char **pair;       /* every KEY=VALUE of it, seed and out included */
     const char *folder, *what;          /* what: "nostop, seed 1" */
+    const char *place;                  /* where the user's own set lies; NULL: no such */
     int reused;                         /* 1: nothing had to be trained */
     double seconds;                     /* training and evaluation, of all processes */
     json_t *status, *lines;             /* what it left; NULL before it is over */

@@ -206,6 +206,40 @@ START_TEST(quick_runs_judge_nothing)
 }
 END_TEST
 
+static void paper_on(const char *dir)
+{
+    char runs[256];
+    snprintf(runs, sizeof runs, RUNS "full\ttiny.yaml\tdata.dir=%s\n", dir);
+    paper(runs, ROWS "A\tw\tfull:epoch\tin 2 2\t2\ta\tb\tmechanism\n");
+    program_write("experiments/tiny/tiny.yaml",
+                  "method: {name: simsiam, proj_dim: 8}\n"
+                  "model: {name: mlp, hidden: 8, out: 8}\nepochs: 2\nbatch: 8\n"
+                  "data: {name: folder, side: 8, test_share: 0.3}\n"
+                  "metrics: {samples: 4, bank: 8, knn_k: 2, lid_k: 2}\n");
+}
+
+/* Two folders of pictures with the same name are not the same data. */
+START_TEST(a_run_on_other_pictures_is_not_taken_for_this_one)
+{
+    static const char make[] =
+        "mkdir -p one/set/a one/set/b && for i in $(seq 40); do for k in a b; do"
+        " { printf 'P5 8 8 255\\n'; printf '%064d' $i; } > one/set/$k/$i.pgm; done; done;"
+        " cp -r one two; for f in two/set/a/*; do printf 'P5 8 8 255\\n%064d' 77 > $f; done";
+    unsetenv("FULLRANK_DATA");
+    setenv("FULLRANK_CACHE", "cache", 1);
+    ck_assert_int_eq(system(make), 0);
+    paper_on("one/set");
+    program_result r = program("reproduce", "tiny", "--seeds=0", NULL);
+    ck_assert_msg(r.exit == 0, "%s%s", r.out, r.err);
+    r = program("reproduce", "tiny", "--seeds=0", NULL);
+    ck_assert_msg(r.exit == 0 && strstr(r.out, " s before"), "%s%s", r.out, r.err);
+    paper_on("two/set");
+    r = program("reproduce", "tiny", "--seeds=0", NULL);
+    ck_assert_msg(r.exit == 5 && strstr(r.err, "was written with other data"), "%s%s",
+                  r.out, r.err);
+}
+END_TEST
+
 START_TEST(json_has_every_figure_of_the_table)
 {
     usual_paper();
@@ -689,6 +723,7 @@ Suite *suite_reproduce(void)
     tcase_add_test(cli, a_run_that_diverges_or_is_stopped_is_a_result);
     tcase_add_test(cli, a_run_that_fails_ends_it_with_its_own_message);
     tcase_add_test(cli, quick_runs_judge_nothing);
+    tcase_add_test(cli, a_run_on_other_pictures_is_not_taken_for_this_one);
     tcase_add_test(cli, json_has_every_figure_of_the_table);
     tcase_add_test(cli, the_table_is_written_as_markdown);
     tcase_add_test(cli, lists_train_nothing);

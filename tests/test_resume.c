@@ -629,6 +629,67 @@ START_TEST(other_data_are_refused)
 }
 END_TEST
 
+/* Pictures of two classes, in a folder, that follow from `first`. */
+static void write_pictures(const char *folder, int first)
+{
+    enum { SIDE = 8, N = 40, BYTES = 3 * SIDE * SIDE };
+    char path[MOST_PATH], text[BYTES + 16];
+    for (int i = 0; i < N; i++) {
+        snprintf(path, sizeof path, "mkdir -p %s/%d", folder, i % 2);
+        ck_assert_int_eq(system(path), 0);
+        snprintf(path, sizeof path, "%s/%d/%d.ppm", folder, i % 2, i);
+        int head = snprintf(text, sizeof text, "P6 %d %d 255\n", SIDE, SIDE);
+        for (int k = 0; k < BYTES; k++)
+            text[head + k] = (char)((k * k + 31 * i + first) % 251);
+        program_put(path, text, (size_t)head + BYTES);
+    }
+}
+
+#define PICTURES \
+    "method: {name: simsiam, proj_dim: 8}\nmodel: {name: mlp, hidden: 8, out: 8}\n" \
+    "data: {name: folder, side: 8, test_share: 0.3}\n" \
+    "epochs: 1\nbatch: 8\nmetrics: {samples: 4, bank: 8, knn_k: 2, lid_k: 2}\n"
+
+static program_result on_set(const char *dir, const char *option)
+{
+    char pair[64];
+    snprintf(pair, sizeof pair, "data.dir=%s", dir);
+    return program("train", "pictures.yaml", "--quiet", "--out=sets", pair, option, NULL);
+}
+
+START_TEST(a_set_of_ones_own_may_move_but_is_not_taken_for_another)
+{
+    unsetenv("FULLRANK_DATA");
+    setenv("FULLRANK_CACHE", "cache", 1);
+    program_write("pictures.yaml", PICTURES);
+    write_pictures("one/set", 1);
+    write_pictures("two/set", 2);
+    program_result r = on_set("one/set", NULL);
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    char *status = program_keep(strdup(program_run_folder("sets")));
+    ck_assert_int_eq(on_set("one/set/", NULL).exit, 0);         /* the same, once more */
+    program_run_folder("sets");
+
+    for (int resume = 0; resume < 2; resume++) {
+        r = on_set("two/set", resume ? "--resume" : NULL);
+        ck_assert_msg(r.exit == 5 && strstr(r.err, resume
+                      ? "was written with other data"
+                      : ": holds a run on other data, those in one/set; choose another"
+                        " --out or name=, or remove it\n"), "exit %d: %s", r.exit, r.err);
+        one_line(&r);
+    }
+    ck_assert_int_eq(rename("one", "moved"), 0);
+    r = on_set("moved/set", "--resume");
+    ck_assert_msg(r.exit == 0, "%s", r.err);
+    ck_assert_str_eq(program_run_folder("sets"), status);
+
+    ck_assert_int_eq(rename("two/set", "two/other"), 0);        /* another name: both stay */
+    ck_assert_int_eq(on_set("two/other", NULL).exit, 0);
+    ck_assert_int_eq(system("test $(ls sets/*/*/status.json sets/*/*/*/status.json"
+                            " 2>/dev/null | wc -l) = 2"), 0);
+}
+END_TEST
+
 START_TEST(a_run_under_way_is_not_gone_on_with)
 {
     static const char *const args[] = { "train", "tiny.yaml", "epochs=100000",
@@ -961,6 +1022,7 @@ Suite *suite_resume(void)
     tcase_add_test(tc, other_settings_are_refused_with_the_keys_that_differ);
     tcase_add_test(tc, a_checkpoint_of_another_run_is_refused);
     tcase_add_test(tc, other_data_are_refused);
+    tcase_add_test(tc, a_set_of_ones_own_may_move_but_is_not_taken_for_another);
     tcase_add_test(tc, a_run_under_way_is_not_gone_on_with);
     tcase_add_test(tc, a_folder_that_cannot_be_written_is_named);
     tcase_add_test(tc, a_checkpoint_keeps_the_rules_of_safetensors);
