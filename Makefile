@@ -123,7 +123,8 @@ check: all floors $(B)/check $(B)/tests/faults.so
 
 # Some tests take all cases here where `check` takes one for all.
 check-long: all floors $(B)/check $(B)/tests/faults.so
-	@$(IN_TESTS) FULLRANK_LONG=1 CK_TIMEOUT_MULTIPLIER=$$(($(SLOW) * 4)) $(B)/check
+	@$(IN_TESTS) FULLRANK_LONG=1 CK_TIMEOUT_MULTIPLIER=$$(($(SLOW) * 4)) \
+	    CHECK_LIMIT=2400 $(B)/check
 
 # The long form of three suites: a quarter of an hour.
 torture: all $(B)/check $(B)/tests/faults.so

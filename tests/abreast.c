@@ -112,17 +112,6 @@ static void kill_orphans(const running *all, int n)
     }
 }
 
-static void kill_all(running *all, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (all[i].pid) {
-            kill(all[i].pid, SIGKILL);
-            waitpid(all[i].pid, NULL, 0);
-            all[i].pid = 0;
-        }
-    kill_orphans(all, n);
-}
-
 /* Check's own head and sum of one suite: there is one sum, at the end. */
 static int is_frame(const char *line)
 {
@@ -143,6 +132,20 @@ static void print_said(FILE *said)
             fputs(line, stdout);
     free(line);
     fclose(said);
+}
+
+/* What they have said so far is all that tells where they were. */
+static void kill_all(running *all, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (all[i].pid) {
+            kill(all[i].pid, SIGKILL);
+            waitpid(all[i].pid, NULL, 0);
+            all[i].pid = 0;
+            print_said(all[i].said);
+            printf("  %-14s ended before it was through\n", all[i].suite->name);
+        }
+    kill_orphans(all, n);
 }
 
 static void finish(running *r, int status, const struct rusage *use)
