@@ -98,12 +98,14 @@ static nn_status layout_of(const set *s, const data_array *x, layout *l)
     data_npy_shape(&x->npy, shape, sizeof shape);
     if (!c)
         return nn_fail(s->err, NN_EDATA, "%s: holds %s numbers of type %s; wanted are "
-                       "bytes (n, h, w) or (n, h, w, 1 or 3), or floats (n, d): (255 * x).round().astype('uint8') for pictures, x.reshape(len(x), "
-                       "-1).astype('float32') for vectors", x->name, shape, x->npy.descr);
+                       "bytes (n, h, w) or (n, h, w, 1 or 3), or floats (n, d): "
+                       "(255 * x).round().astype('uint8') for pictures, "
+                       "x.reshape(len(x), -1).astype('float32') for vectors", x->name,
+                       shape, x->npy.descr);
     if (h > MOST_SIDE || w > MOST_SIDE || c > MOST_NUMBERS || h * w > MOST_NUMBERS / c)
         return nn_fail(s->err, NN_EDATA, "%s: holds %s numbers, too many in a row; save "
-                       "images of up to %d a side, and rows of up to %d numbers", x->name, shape,
-                       MOST_SIDE, MOST_NUMBERS);
+                       "images of up to %d a side, and rows of up to %d numbers",
+                       x->name, shape, MOST_SIDE, MOST_NUMBERS);
     l->h = (int)h;
     l->w = (int)w;
     l->c = (int)c;

@@ -43,12 +43,13 @@ const nn_setting data_setting_table[] = {
     NN_SET_C(data_settings, labels, DATA_FINE, "fine|coarse",
              "cifar100: 100 classes, or the 20 groups of five they form"),
     NN_SET_F(data_settings, test_share, .1, 0, .9,
-             "folder, arrays: held out where there is no test part, by a hash of the path or "
-             "the image"),
+             "folder, arrays: held out where there is no test part, by a hash of the path "
+             "or the image"),
     NN_SET_I(data_settings, size, 10000, 10, 1e6,
              "sets that are made: training samples; a fifth as many for the test"),
     NN_SET_C(data_settings, difficulty, 0, "normal|easy|hard",
-             "shapes: easy: kind and rotation alone vary; hard: small figures among others"),
+             "shapes: easy: kind and rotation alone vary; hard: small figures among "
+             "others"),
     NN_SET_I(data_settings, dim, 32, 1, 4096,
              "clouds, sphere, torus, swiss_roll: numbers of a vector"),
     NN_SET_I(data_settings, intrinsic, 4, 1, 32,

@@ -122,7 +122,8 @@ static double arrow(data_point p)
 
 static double bar(data_point p)
 {
-    return sqrt(to_segment_squared(p, (data_point){ -0.72, 0 }, (data_point){ 0.72, 0 })) - 0.26;
+    const data_point a = { -0.72, 0 }, b = { 0.72, 0 };
+    return sqrt(to_segment_squared(p, a, b)) - 0.26;
 }
 
 double data_figure(int kind, data_point p)

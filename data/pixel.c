@@ -251,7 +251,8 @@ static void make_smaller(const source *s, int how, int oh, int ow, float *out, v
 {
     int most = data_kernel_taps(how, s->w, ow), row = s->w * places(s->c);
     wide_taps *across = work;
-    float *weight = (float *)(void *)(across + ow), *down = weight + (size_t)most * (size_t)ow;
+    float *weight = (float *)(void *)(across + ow);
+    float *down = weight + (size_t)most * (size_t)ow;
     float *line = down + data_kernel_taps(how, s->h, oh), *box = line + row;
 
     for (int x = 0; x < ow; x++)
