@@ -35,7 +35,7 @@ line()
 # build COMPILER FLAGS: builds, trains, compares
 build()
 {
-    name=$(echo "$1$2" | tr -d ' ')
+    name=$(echo "$1$2" | tr -d ' =')        # make would take = for an assignment
     to=$dir/$name
     mkdir -p "$to"
     if ! $make CC="$1" CFLAGS="$2" B="$to" BIN="$to/fullrank" "$to/fullrank" \

@@ -2,7 +2,8 @@
 #
 #   models PROGRAM             the models it knows
 #   run_config MODEL IMAGES    a configuration on generated images: every random
-#                              augmentation, and another optimiser for every model
+#                              augmentation, and another optimiser for every model;
+#                              on generated vectors where the model wants those
 #   run_hash FOLDER            weights_sha256 of the finished run below FOLDER
 #   run_figures FOLDER         every figure of its metrics.jsonl but the times
 #   run_compare WANT GOT       the runs below both folders: how they differ, and status 1;
@@ -26,6 +27,7 @@ run_config()
         autoencoder)      codes='{name: ema, codes: 24, init: kmeans, restart: 0.5}' ;;
         autoencoder_toy)  codes='{name: simvq, codes: 24, stages: 2}' ;;
         mlp_autoencoder)  codes='{name: cvq, codes: 24, metric: cosine}' ;;
+        identity)         codes='{name: vq, codes: 24, init: normal}' ;;
         *)                codes= ;;
     esac
     [ -z "$codes" ] || method="{name: vqvae}
@@ -36,13 +38,22 @@ quantiser: $codes"
         resnet8)  width=0.5   optim=adamw      lr=0.02 ;;
         *)        width=0.03  optim=lars_clip  lr=0.5 ;;
     esac
-    cat <<END
-method: $method
+    case $1 in
+        identity) cat <<END ;;
+model: {name: identity}
+data: {name: clouds, size: $2}
+augment: {noise: 0.5}
+END
+        *)        cat <<END ;;
 model: {name: $1, width: $width}
 data: {name: shapes, size: $2}
 augment: {crop: true, flip: 0.5, jitter: 0.8, brightness: 0.4, contrast: 0.4,
           saturation: 0.4, hue: 0.1, grey: 0.2, blur: 0.5, blur2: 0.1,
           solarize: 0.1, solarize2: 0.2}
+END
+    esac
+    cat <<END
+method: $method
 optim: {name: $optim, lr: $lr}
 metrics: {samples: 6, bank: 10, knn_k: 5}
 batch: 4
