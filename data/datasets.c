@@ -186,10 +186,12 @@ nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
         data_release(test);
         return status;
     }
+    if (s->symmetric && train->value)
+        return nn_fail(err, NN_ECONFIG, "data.symmetric means nothing to %s, which holds "
+                       "vectors; leave it out", s->name);
     for (int j = 0; j < 3 && (s->symmetric || !s->normalise); j++) {
-        int centred = s->symmetric && train->pixel;
-        train->mean[j] = test->mean[j] = centred ? 0.5f : 0;
-        train->std[j] = test->std[j] = centred ? 0.5f : 1;
+        train->mean[j] = test->mean[j] = s->symmetric ? 0.5f : 0;
+        train->std[j] = test->std[j] = s->symmetric ? 0.5f : 1;
     }
     return NN_OK;
 }

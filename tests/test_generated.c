@@ -843,6 +843,8 @@ START_TEST(what_means_nothing_to_vectors_is_refused)
           "of 32 numbers; only augment.noise changes them (augment.recipe=noise)\n" },
         { "augment.flip=0.5", "augment.flip means nothing to torus" },
         { "augment.recipe=simsiam_cifar", "augment.crop means nothing to torus" },
+        { "data.symmetric=true", "data.symmetric means nothing to torus, which holds "
+          "vectors; leave it out\n" },
     };
     configure("torus", "model: {name: mlp}\n");
     for (size_t i = 0; i < NN_COUNT(no); i++) {
