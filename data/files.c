@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,6 +175,47 @@ nn_status data_fixed_open(const data_fixed *f, const char *dir, int file, char *
                    want->records, want->record);
 }
 
+/* ---- writing ---- */
+
+/* Under `part`, a name that mkstemp completes; 0, or what went wrong. */
+static int write_part(char *part, data_put *put, const void *what)
+{
+    const mode_t mask = umask(0);
+
+    umask(mask);
+    int fd = mkstemp(part);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    int fine = f && put(f, what) && fflush(f) == 0 && fsync(fd) == 0
+               && fchmod(fd, 0666 & ~mask) == 0;
+    int why = fine ? 0 : errno ? errno : EIO;
+    if ((f ? fclose(f) : fd >= 0 ? close(fd) : 0) != 0 && fine)
+        why = errno;
+    if (why && fd >= 0)
+        unlink(part);
+    return why;
+}
+
+nn_status data_write(const char *file, data_put *put, const void *what, nn_err *err)
+{
+    const size_t size = strlen(file) + sizeof ".XXXXXX";
+    struct stat about;
+
+    if (stat(file, &about) == 0 && !S_ISREG(about.st_mode))
+        return nn_fail(err, NN_ERUN, "%.300s: cannot be written: %s", file,
+                       S_ISDIR(about.st_mode) ? "is a folder" : "is not a regular file");
+    char *part = malloc(size);
+    NN_NEED(part, "out of memory for a file name of %zu bytes", size);
+    snprintf(part, size, "%s.XXXXXX", file);
+    int why = write_part(part, put, what);
+    if (!why && rename(part, file) != 0) {
+        why = errno;
+        unlink(part);
+    }
+    free(part);
+    return why ? nn_fail(err, NN_ERUN, "%.300s: cannot be written: %s", file,
+                         strerror(why)) : NN_OK;
+}
+
 /* ---- mean and deviation ---- */
 
 static void measure_bytes(data_images *d)
@@ -219,10 +261,12 @@ static void measure_numbers(data_images *d)
     d->std[0] = square > 0 ? (float)sqrt(square / n) : 1;
 }
 
-void data_measure(data_images *d)
+void data_measure(data_images *train, data_images *test)
 {
-    if (d->value)
-        measure_numbers(d);
+    if (train->value)
+        measure_numbers(train);
     else
-        measure_bytes(d);
+        measure_bytes(train);
+    memcpy(test->mean, train->mean, sizeof test->mean);
+    memcpy(test->std, train->std, sizeof test->std);
 }

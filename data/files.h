@@ -5,7 +5,8 @@
 #include "data/data.h"
 #include "data/places.h"
 
-/* Files of a set: found, opened, and complained about in one way by all readers. */
+/* Files of a set: found, opened, and complained about in one way by all readers; and a
+ * file for others, written whole or not at all. */
 
 /* Opens a regular file for reading and tells its size.  A folder, a pipe or a device is
  * refused, and none of them is waited for. */
@@ -14,6 +15,12 @@ nn_status data_open_stream(const char *path, FILE **file, long long *bytes, nn_e
 
 /* "PATH: cannot be read: REASON"; error 0: it became shorter meanwhile. */
 nn_status data_unreadable(const char *path, int error, nn_err *err);
+
+/* Has `put` write a file under a temporary name beside `file`, which then takes its
+ * place; put returns 0, with errno, when it cannot.  A folder or a device is not
+ * replaced.  NN_ERUN: nothing has changed. */
+typedef int data_put(FILE *f, const void *what);
+nn_status data_write(const char *file, data_put *put, const void *what, nn_err *err);
 
 /* Any bytes, as names of files are, as UTF-8 fit for people and JSON: what is none
  * becomes \xNN. */
@@ -47,8 +54,8 @@ nn_status   data_fixed_not_found(const data_fixed *f, const data_places *p, nn_e
 nn_status data_fixed_open(const data_fixed *f, const char *dir, int file, char *path,
                           FILE **out, nn_err *err);
 
-/* Mean and deviation of the bytes of d's images per channel on the 0..1 scale, exact
- * sums; of numbers all together, in order.  A deviation of 0 becomes 1. */
-void data_measure(data_images *d);
+/* Mean and deviation of the bytes of train's images per channel on the 0..1 scale, exact
+ * sums; of numbers all together, in order; for both parts.  A deviation of 0 becomes 1. */
+void data_measure(data_images *train, data_images *test);
 
 #endif

@@ -1,3 +1,4 @@
+#include "data/files.h"
 #include "data/image_head.h"
 
 #include <errno.h>
@@ -263,42 +264,16 @@ static void to_stream(void *stream, void *bytes, int n)
     fwrite(bytes, 1, (size_t)n, stream);        /* ferror tells */
 }
 
-static int write_png(int fd, FILE *f, const data_picture *p)
+static int put_png(FILE *f, const void *what)
 {
-    const mode_t mask = umask(0);
-
-    umask(mask);
+    const data_picture *p = what;
     return stbi_write_png_to_func(to_stream, f, p->w, p->h, p->c, p->pixel, p->w * p->c)
-           && !ferror(f) && fflush(f) == 0 && fchmod(fd, 0666 & ~mask) == 0
-           && fsync(fd) == 0;
+           && !ferror(f);
 }
 
 nn_status data_picture_write(const char *file, const data_picture *p, nn_err *err)
 {
-    char part[4096];
-    struct stat about;
-    int need = snprintf(part, sizeof part, "%s.XXXXXX", file);
-
-    if (need >= (int)sizeof part)
-        return nn_fail(err, NN_ERUN, "%.300s...: the name is too long", file);
-    if (stat(file, &about) == 0 && !S_ISREG(about.st_mode))
-        return nn_fail(err, NN_ERUN, "%.300s: cannot be written: is %s", file,
-                       S_ISDIR(about.st_mode) ? "a folder" : "not a regular file");
-    int fd = mkstemp(part);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    int fine = f && write_png(fd, f, p), why = errno;
-    if (f ? fclose(f) != 0 : fd >= 0 && close(fd) != 0) {
-        why = fine ? errno : why;
-        fine = 0;
-    }
-    if (fine && rename(part, file) != 0) {
-        why = errno;
-        fine = 0;
-    }
-    if (!fine && fd >= 0)
-        unlink(part);
-    return fine ? NN_OK : nn_fail(err, NN_ERUN, "%.300s: cannot be written: %s", file,
-                                  strerror(why));
+    return data_write(file, put_png, p, err);
 }
 
 int data_picture_suffix(const char *name)

@@ -1,14 +1,13 @@
 #include "experiments/npy.h"
+#include "data/files.h"
 #include "data/npy.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* most: dimensions beyond the second, which are rows as well. */
 static nn_status check(const data_npy *h, int most, const char *file, int *bytes, int *big,
@@ -181,38 +180,16 @@ static int put_all(FILE *f, const source *s)
     return 1;
 }
 
-static nn_status write_file(const char *file, const source *s, nn_err *err)
+static int put_file(FILE *f, const void *what)
 {
     static const char *const descr[] = { "<f4", "<i4", "|u1" };
-    const mode_t mask = umask(0);
-    const size_t size = strlen(file) + sizeof ".XXXXXX";
-    struct stat st;
+    const source *s = what;
+    return put_header(f, descr[s->kind], s->shape) && put_all(f, s);
+}
 
-    umask(mask);
-    if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))   /* a device would be replaced */
-        return nn_fail(err, NN_ERUN, "%s: cannot be written: %s", file,
-                       S_ISDIR(st.st_mode) ? "is a folder" : "is not a regular file");
-    char *part = malloc(size);
-    NN_NEED(part, "out of memory for a file name of %zu bytes", size);
-    snprintf(part, size, "%s.XXXXXX", file);
-    int fd = mkstemp(part);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    int fine = f && put_header(f, descr[s->kind], s->shape) && put_all(f, s)
-        && fflush(f) == 0 && fsync(fd) == 0 && fchmod(fd, 0666 & ~mask) == 0;
-    int why = errno;
-    if (f && fclose(f) != 0 && fine) {
-        why = errno;
-        fine = 0;
-    }
-    if (fine && rename(part, file) != 0) {
-        why = errno;
-        fine = 0;
-    }
-    if (!fine && fd >= 0)
-        unlink(part);
-    free(part);
-    return fine ? NN_OK : nn_fail(err, NN_ERUN, "%s: cannot be written: %s", file,
-                                  strerror(why));
+static nn_status write_file(const char *file, const source *s, nn_err *err)
+{
+    return data_write(file, put_file, s, err);
 }
 
 nn_status ex_npy_write(const char *file, const ex_npy *m, nn_err *err)
