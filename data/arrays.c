@@ -442,9 +442,7 @@ static nn_status read_set(set *s, const data_settings *o, data_images *train,
     label(s, &p[0], of_train);
     label(s, &p[1], of_test);
     train->names = test->names = names_of(s);
-    data_measure(train);
-    memcpy(test->mean, train->mean, sizeof test->mean);
-    memcpy(test->std, train->std, sizeof test->std);
+    data_measure(train, test);
     return NN_OK;
 }
 

@@ -119,6 +119,7 @@ typedef struct data_source {
     const char *recipe;                 /* augmentation that suits it: "grey28" */
     const data_file *files;             /* up to one without a name; NULL: no fixed files */
     const char *origin;                 /* where they are published, for people to go to */
+    const void *reader;                 /* what a reader of several sets asks about this one */
     int train, test, h, w, c, classes;  /* as published, or made by default; 0: the files
                                            tell.  For `fullrank data list` alone */
     int own;                            /* 1: the user's own files, named in data.dir */

@@ -15,18 +15,6 @@ static const char *const labels[] = {
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot", NULL
 };
 
-static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
-                      data_images *train, data_images *test, nn_err *err)
-{
-    (void)seed;
-    return data_idx_load(&set, s, a, train, test, err);
-}
-
-static int present(const data_settings *s, char *where, size_t size)
-{
-    return data_idx_present(&set, s, where, size);
-}
-
 /* As published; the Debian package has packed the same contents anew. */
 static const data_file files[] = {
     { "train-images-idx3-ubyte.gz", 26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d" },
@@ -41,5 +29,5 @@ const data_source data_fashion_mnist = {
     .package = "dataset-fashion-mnist", .labels = labels, .recipe = "grey28",
     .train = 60000, .test = 10000, .h = 28, .w = 28, .c = 1, .classes = 10,
     .files = files, .origin = "https://github.com/zalandoresearch/fashion-mnist",
-    .load = load, .present = present
+    .reader = &set, .load = data_idx_load_set, .present = data_idx_set_present
 };

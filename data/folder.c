@@ -233,46 +233,28 @@ static data_images part_of(const loading *l, int part, const uint8_t *missing,
     return d;
 }
 
-/* Mean and deviation of every channel: sums of whole numbers, so that no order is in
- * them.  A channel of one value is divided by 1. */
-static void measure(const data_images *d, notes *to)
-{
-    size_t pixels = (size_t)d->h * (size_t)d->w;
-    uint64_t sum[3] = { 0 }, square[3] = { 0 };
-
-    for (int i = 0; i < d->n; i++) {
-        const uint8_t *p = data_pixel_at(d, i);
-        for (size_t k = 0; k < pixels; k++)
-            for (int j = 0; j < d->c; j++, p++) {
-                sum[j] += *p;
-                square[j] += (uint64_t)*p * *p;
-            }
-    }
-    for (int j = 0; j < d->c; j++) {
-        double n = (double)d->n * (double)pixels, mean = (double)sum[j] / n;
-        double variance = (double)square[j] / n - mean * mean;
-        to->mean[j] = (float)(mean / 255);
-        to->std[j] = variance > 0 ? (float)(sqrt(variance) / 255) : 1;
-    }
-}
-
 static nn_status conclude(void *ctx, const uint8_t *missing, const uint8_t *rows,
                           void *out, nn_err *err)
 {
     const loading *l = ctx;
     nn_status status = judge_missing(l, missing, err);
     nn_arena own = { 0 };
+    data_images of[2];
     notes found = { 0 };
 
     for (int part = 0; part < 2 && status == NN_OK; part++) {
-        data_images d = part_of(l, part, missing, rows, &own);
-        if (d.n == 0)
+        of[part] = part_of(l, part, missing, rows, &own);
+        if (of[part].n == 0)
             status = nn_fail(err, NN_EDATA, "%.1000s: none of the %d pictures to %s on "
-                             "can be read; replace them", l->root, d.skipped,
+                             "can be read; replace them", l->root, of[part].skipped,
                              part ? "test" : "train");
-        else if (part == 0)
-            measure(&d, &found);
-        found.print[part] = data_fingerprint(&d);
+        else
+            found.print[part] = data_fingerprint(&of[part]);
+    }
+    if (status == NN_OK) {
+        data_measure(&of[0], &of[1]);
+        memcpy(found.mean, of[0].mean, sizeof found.mean);
+        memcpy(found.std, of[0].std, sizeof found.std);
     }
     memcpy(out, &found, sizeof found);
     nn_arena_free(&own);

@@ -384,10 +384,26 @@ nn_status data_idx_load(const data_idx *set, const data_settings *s, nn_arena *a
         nn_arena_rewind(a, mark);
         return status;
     }
-    if (set->std == 0) {
-        data_measure(train);
-        test->mean[0] = train->mean[0];
-        test->std[0] = train->std[0];
-    }
+    if (set->std == 0)
+        data_measure(train, test);
     return NN_OK;
+}
+
+/* ---- as a data_source ---- */
+
+static const data_idx *set_of(const data_settings *s)
+{
+    return data_source_find(s->name)->reader;
+}
+
+nn_status data_idx_load_set(const data_settings *s, uint64_t seed, nn_arena *a,
+                            data_images *train, data_images *test, nn_err *err)
+{
+    (void)seed;
+    return data_idx_load(set_of(s), s, a, train, test, err);
+}
+
+int data_idx_set_present(const data_settings *s, char *where, size_t size)
+{
+    return data_idx_present(set_of(s), s, where, size);
 }

@@ -31,4 +31,9 @@ nn_status data_idx_load(const data_idx *set, const data_settings *s, nn_arena *a
 int       data_idx_present(const data_idx *set, const data_settings *s, char *where,
                            size_t size);
 
+/* The same as `load` and `present` of a data_source whose `reader` is its data_idx. */
+nn_status data_idx_load_set(const data_settings *s, uint64_t seed, nn_arena *a,
+                            data_images *train, data_images *test, nn_err *err);
+int       data_idx_set_present(const data_settings *s, char *where, size_t size);
+
 #endif

@@ -14,18 +14,6 @@ static const char *const labels[] = {
     "o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo", NULL
 };
 
-static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
-                      data_images *train, data_images *test, nn_err *err)
-{
-    (void)seed;
-    return data_idx_load(&set, s, a, train, test, err);
-}
-
-static int present(const data_settings *s, char *where, size_t size)
-{
-    return data_idx_present(&set, s, where, size);
-}
-
 static const data_file files[] = {
     { "train-images-idx3-ubyte.gz", 18165135, "bdb82020997e1d708af4cf47b453dcf7" },
     { "train-labels-idx1-ubyte.gz", 29497, "e144d726b3acfaa3e44228e80efcd344" },
@@ -40,5 +28,5 @@ const data_source data_kmnist = {
     .labels = labels, .recipe = "grey28",
     .train = 60000, .test = 10000, .h = 28, .w = 28, .c = 1, .classes = 10,
     .files = files, .origin = "http://codh.rois.ac.jp/kmnist/",
-    .load = load, .present = present
+    .reader = &set, .load = data_idx_load_set, .present = data_idx_set_present
 };

@@ -15,18 +15,6 @@ static const char *const labels[] = {
     "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", NULL
 };
 
-static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
-                      data_images *train, data_images *test, nn_err *err)
-{
-    (void)seed;
-    return data_idx_load(&set, s, a, train, test, err);
-}
-
-static int present(const data_settings *s, char *where, size_t size)
-{
-    return data_idx_present(&set, s, where, size);
-}
-
 /* The original page is gone; these are its files, as torchvision and others have them. */
 static const data_file files[] = {
     { "train-images-idx3-ubyte.gz", 9912422, "f68b3c2dcbeaaa9fbdd348bbdeb94873" },
@@ -41,5 +29,5 @@ const data_source data_mnist = {
     .labels = labels, .recipe = "grey28",
     .train = 60000, .test = 10000, .h = 28, .w = 28, .c = 1, .classes = 10,
     .files = files, .origin = "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    .load = load, .present = present
+    .reader = &set, .load = data_idx_load_set, .present = data_idx_set_present
 };

@@ -111,8 +111,9 @@ nn_status data_stl10_labels(FILE *in, const char *path, int n, uint16_t *label,
     return NN_OK;
 }
 
-static nn_status read_images(const char *dir, int which, int n, uint8_t *pixel,
-                             nn_err *err)
+/* The first n images of a file, or its labels. */
+static nn_status read_file(const char *dir, int which, int n, uint8_t *pixel,
+                           uint16_t *label, nn_err *err)
 {
     char path[DATA_PATH];
     FILE *in;
@@ -120,21 +121,8 @@ static nn_status read_images(const char *dir, int which, int n, uint8_t *pixel,
     if (n == 0)
         return NN_OK;
     NN_TRY(data_fixed_open(&set, dir, which, path, &in, err));
-    nn_status status = data_stl10_images(in, path, n, pixel, err);
-    fclose(in);
-    return status;
-}
-
-static nn_status read_labels(const char *dir, int which, int n, uint16_t *label,
-                             nn_err *err)
-{
-    char path[DATA_PATH];
-    FILE *in;
-
-    if (n == 0)
-        return NN_OK;
-    NN_TRY(data_fixed_open(&set, dir, which, path, &in, err));
-    nn_status status = data_stl10_labels(in, path, n, label, err);
+    nn_status status = label ? data_stl10_labels(in, path, n, label, err)
+                             : data_stl10_images(in, path, n, pixel, err);
     fclose(in);
     return status;
 }
@@ -148,10 +136,10 @@ static nn_status read_part(const char *dir, int which, choice w, nn_arena *a,
     uint8_t *pixel = NN_NEW(a, uint8_t, (size_t)n * PIXELS);
     uint16_t *label = NN_NEW0(a, uint16_t, n);
 
-    NN_TRY(read_labels(dir, which + 1, w.labelled, label, err));
-    NN_TRY(read_images(dir, which, w.labelled, pixel, err));
-    NN_TRY(read_images(dir, UNLABELED_X, w.unlabelled,
-                       pixel + (size_t)w.labelled * PIXELS, err));
+    NN_TRY(read_file(dir, which + 1, w.labelled, NULL, label, err));
+    NN_TRY(read_file(dir, which, w.labelled, pixel, NULL, err));
+    NN_TRY(read_file(dir, UNLABELED_X, w.unlabelled,
+                     pixel + (size_t)w.labelled * PIXELS, NULL, err));
     *d = (data_images){
         .n = n, .h = SIDE, .w = SIDE, .c = CHANNELS, .classes = DATA_STL10_CLASSES,
         .pixel = pixel, .label = label, .unlabelled = w.unlabelled
@@ -179,9 +167,7 @@ static nn_status load(const data_settings *s, uint64_t seed, nn_arena *a,
         nn_arena_rewind(a, mark);
         return status;
     }
-    data_measure(train);
-    memcpy(test->mean, train->mean, sizeof test->mean);
-    memcpy(test->std, train->std, sizeof test->std);
+    data_measure(train, test);
     return NN_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/files.h"
 #include "nn/elem.h"
 
 /* Draws of NN_RNG_SUBSET: which images of a class stay, and colours of both parts. */
@@ -273,25 +274,6 @@ static void colour_all(const data_settings *s, double p, uint32_t part, data_ima
     d->print = 0;
 }
 
-/* Mean and deviation of every channel, from whole numbers. */
-static void measure(const data_images *train, float mean[3], float std[3])
-{
-    size_t count = data_raw_count(train) / 3 * (size_t)train->n;
-
-    for (int j = 0; j < 3; j++) {
-        uint64_t sum = 0, squares = 0;
-        for (size_t k = 0; k < count; k++) {
-            uint64_t v = train->pixel[3 * k + (size_t)j];
-            sum += v;
-            squares += v * v;
-        }
-        double m = (double)sum / (double)count;
-        double var = (double)squares / (double)count - m * m;
-        mean[j] = (float)(m / 255);
-        std[j] = var > 0 ? (float)(sqrt(var) / 255) : 1;
-    }
-}
-
 /* ---- all of it ---- */
 
 static nn_status possible(const data_settings *s, const data_images *train,
@@ -335,9 +317,7 @@ static nn_status choose(const data_settings *s, nn_arena *a, nn_arena *work,
     if (s->shortcut > 0) {
         colour_all(s, s->shortcut, OF_TRAIN, train, a, work);
         colour_all(s, s->shortcut_test, OF_TEST, test, a, work);
-        measure(train, train->mean, train->std);
-        memcpy(test->mean, train->mean, sizeof test->mean);
-        memcpy(test->std, train->std, sizeof test->std);
+        data_measure(train, test);
     }
     train->balanced = s->sampler;
     return NN_OK;
