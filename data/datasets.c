@@ -156,6 +156,9 @@ static nn_status load_part(const data_source *found, const data_settings *s, uin
     if (data_limit_is_late(s))
         whole.limit = whole.test_limit = 0;
     NN_TRY(found->load(&whole, seed, a, train, test, err));
+    if (s->symmetric && train->value)
+        return nn_fail(err, NN_ECONFIG, "data.symmetric means nothing to %s, which holds "
+                       "vectors; leave it out", s->name);
     for (int k = 0; k < 2; k++) {
         if (!part[k]->names)
             part[k]->names = found->labels;
@@ -186,9 +189,6 @@ nn_status data_load(const data_settings *s, uint64_t seed, nn_arena *a,
         data_release(test);
         return status;
     }
-    if (s->symmetric && train->value)
-        return nn_fail(err, NN_ECONFIG, "data.symmetric means nothing to %s, which holds "
-                       "vectors; leave it out", s->name);
     for (int j = 0; j < 3 && (s->symmetric || !s->normalise); j++) {
         train->mean[j] = test->mean[j] = s->symmetric ? 0.5f : 0;
         train->std[j] = test->std[j] = s->symmetric ? 0.5f : 1;

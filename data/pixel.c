@@ -117,18 +117,22 @@ static void resize_row_cubic(const uint8_t *in, const taps *t, int w, int c, flo
         }
 }
 
+/* out = sum_k weight[k] p_k over `count` rows. */
+static void sum_rows(const float *p, const float *weight, int count, int row, float *out)
+{
+    memset(out, 0, sizeof *out * (size_t)row);
+    for (int k = 0; k < count; k++, p += row) {
+        float w = weight[k];
+#pragma omp simd
+        for (int i = 0; i < row; i++)
+            out[i] += w * p[i];
+    }
+}
+
 /* Sums rows, weighted, and goes to the scale 0..1; bicubic overshoots and is clipped. */
 static void resize_column(const float *rows, const taps *t, int row, float *out)
 {
-    const float *p = rows + (size_t)t->first * row;
-
-    memset(out, 0, sizeof *out * (size_t)row);
-    for (int k = 0; k < t->count; k++, p += row) {
-        float weight = t->weight[k];
-#pragma omp simd
-        for (int i = 0; i < row; i++)
-            out[i] += weight * p[i];
-    }
+    sum_rows(rows + (size_t)t->first * (size_t)row, t->weight, t->count, row, out);
 #pragma omp simd
     for (int i = 0; i < row; i++) {
         float v = out[i] / 255.0f;
@@ -199,19 +203,6 @@ static void spread_row(const uint8_t *in, int w, int c, float *out)
     }
 }
 
-static void wide_column(const float *rows, const wide_taps *t, int row, float *out)
-{
-    const float *p = rows + (size_t)t->first * (size_t)row;
-
-    memset(out, 0, sizeof *out * (size_t)row);
-    for (int k = 0; k < t->count; k++, p += row) {
-        float weight = t->weight[k];
-#pragma omp simd
-        for (int i = 0; i < row; i++)
-            out[i] += weight * p[i];
-    }
-}
-
 static float to_one(float v)
 {
     v /= 255.0f;
@@ -262,7 +253,7 @@ static void make_smaller(const source *s, int how, int oh, int ow, float *out, v
                    box + (size_t)y * (size_t)row);
     for (int y = 0; y < oh; y++, out += (size_t)ow * (size_t)s->c) {
         wide_taps t = wide_taps_at(how, y, s->h, oh, down);
-        wide_column(box, &t, row, line);
+        sum_rows(box + (size_t)t.first * (size_t)row, t.weight, t.count, row, line);
         (s->c == 3 ? wide_row_colour : wide_row_grey)(line, across, ow, out);
     }
 }
